@@ -1,0 +1,1 @@
+//! Cores: executors, rings, sockets, files and the mesh between them. Knows no Kafka.
