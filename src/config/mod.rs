@@ -1,0 +1,3 @@
+//! Settings: Kafka's `server.properties` and topic configs, parsed, checked, resolved.
+
+pub mod topic;
