@@ -1,2 +1,17 @@
 //! Bytes and words: the messages and record batches of the Apache Kafka protocol. No I/O.
+//!
+//! - [`codec`]: primitive types, arrays, tagged fields; every count bounded by the bytes that remain
+//! - [`header`], [`error_code`], [`uuid`]: what every request and response shares
+//! - [`generated`]: the messages and records of Apache Kafka 4.3.1, and [`api`], the table of APIs; by `cargo x codegen`
+//! - [`records`]: record batches as views over bytes
 #![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod error_code;
+pub mod header;
+pub mod records;
+pub mod uuid;
+
+pub use codec::{Bytes, DecodeError, Decoder, Encoder, Message, Records, Splice, Str};
+pub use error_code::ErrorCode;
+pub use uuid::Uuid;
