@@ -1,1 +1,73 @@
-fn main() {}
+//! Load and comparison: every number in the README comes from this binary.
+//!
+//! One process makes load (`produce`, `fetch`, `e2e`), on one core, with one event loop; `null-broker` is the other end of a pipe
+//! that proves that the load is not what is being measured; `run` starts brokers, pins them, warms them and lets them take turns.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod broker;
+mod client;
+mod e2e;
+mod environment;
+mod failure;
+mod fetch;
+mod lifecycle;
+mod measure;
+mod null_broker;
+mod processes;
+mod produce;
+mod protocol;
+mod replies;
+mod report;
+mod run;
+mod scenario;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Send prebuilt Produce requests as fast as the broker answers, or at a fixed rate
+    Produce(produce::Args),
+    /// Read a topic from its start to its end, again and again
+    Fetch(fetch::Args),
+    /// Write and read one record at a time at a fixed rate; latency counts from the intended time
+    E2e(e2e::Args),
+    /// Answer Produce and Fetch without keeping anything: the load's own limit
+    NullBroker(null_broker::Args),
+    /// From the start of a command on an empty directory to the first answered request
+    StartTime(lifecycle::Args),
+    /// From a start after SIGKILL to the first acknowledged record
+    RecoverTime(lifecycle::Args),
+    /// Resident memory of a broker that has nothing to do
+    IdleRss(lifecycle::Args),
+    /// Run scenarios against several brokers, interleaved
+    Run(run::Args),
+    /// Print the table of a finished run (its .jsonl file)
+    Table(report::Args),
+}
+
+fn main() {
+    let outcome = match Cli::parse().command {
+        Command::Produce(args) => produce::run(&args).map(|v| println!("{v}")),
+        Command::Fetch(args) => fetch::run(&args).map(|v| println!("{v}")),
+        Command::E2e(args) => e2e::run(&args).map(|v| println!("{v}")),
+        Command::NullBroker(args) => null_broker::run(&args),
+        Command::StartTime(args) => lifecycle::start_time(&args).map(|v| println!("{v}")),
+        Command::RecoverTime(args) => lifecycle::recover_time(&args).map(|v| println!("{v}")),
+        Command::IdleRss(args) => lifecycle::idle_rss(&args).map(|v| println!("{v}")),
+        Command::Run(args) => run::run(&args),
+        Command::Table(args) => report::print(&args),
+    };
+    if let Err(failure) = outcome {
+        eprintln!("perf: {failure}");
+        std::process::exit(1);
+    }
+}

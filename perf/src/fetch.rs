@@ -1,0 +1,222 @@
+//! Fetch load: each connection reads its partition from the start to the end, again and again, one request at a time.
+//!
+//! The records are received and dropped unread; the next offset comes from the size of the answer, since the topic holds
+//! batches of one size (what `perf produce` writes).
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use serde_json::{Value, json};
+
+use crate::batch::HEADER_SIZE;
+use crate::client::{Client, accepted, wait_for_leaders};
+use crate::failure::{Doing, Failure};
+use crate::measure::{Clock, Latencies, seconds};
+use crate::processes::Usage;
+use crate::produce::poll_once;
+use crate::protocol::{self, Wanted};
+use crate::replies::Replies;
+
+#[derive(clap::Args, Clone)]
+pub(crate) struct Args {
+    #[arg(long, default_value = "127.0.0.1:9092")]
+    pub(crate) bootstrap: String,
+    /// Must hold batches of one size, as `perf produce` writes them
+    #[arg(long)]
+    pub(crate) topic: String,
+    /// Connection i reads partition i modulo this
+    #[arg(long, default_value_t = 1)]
+    pub(crate) partitions: usize,
+    #[arg(long, default_value_t = 4)]
+    pub(crate) connections: usize,
+    #[arg(long, default_value_t = 1 << 20)]
+    pub(crate) max_bytes: i32,
+    /// Bytes of one read from a socket
+    #[arg(long, default_value_t = 256 << 10)]
+    pub(crate) read_size: usize,
+    /// Seconds that are not measured
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) ramp: f64,
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) duration: f64,
+    /// Process id of the broker, to report its CPU time
+    #[arg(long)]
+    pub(crate) watch_pid: Option<u32>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Value, Failure> {
+    if args.connections == 0 || args.partitions == 0 || args.read_size < 4096 || args.max_bytes < 1 {
+        return Err(Failure::Setup(
+            "--connections, --partitions and --max-bytes are at least 1, --read-size 4096".to_owned(),
+        ));
+    }
+    let leaders = wait_for_leaders(&args.bootstrap, &args.topic, args.partitions, Duration::from_secs(30))?;
+    let mut poll = Poll::new().doing("create a poll")?;
+    let mut lanes = Vec::new();
+    for n in 0..args.connections {
+        let partition = n % args.partitions;
+        let contents = Contents::look(leaders[partition], &args.topic, partition as i32)?;
+        let mut lane = Lane::connect(args, leaders[partition], partition as i32, contents)?;
+        poll.registry().register(&mut lane.stream, Token(n), Interest::READABLE).doing("register a socket")?;
+        lanes.push(lane);
+    }
+    measure(args, &mut poll, &mut lanes)
+}
+
+fn measure(args: &Args, poll: &mut Poll, lanes: &mut [Lane]) -> Result<Value, Failure> {
+    let clock = Clock::start();
+    let mut events = Events::with_capacity(lanes.len());
+    let mut scratch = vec![0; args.read_size];
+    let mut tally = Tally { answers: 0, bytes: 0, rounds: 0, service: Latencies::new() };
+    let ramp_ns = (args.ramp * 1e9) as u64;
+    let end_ns = ramp_ns + (args.duration * 1e9) as u64;
+    let mut began: Option<(u64, Usage)> = None;
+    for lane in lanes.iter_mut() {
+        lane.ask(clock.ns())?;
+    }
+    loop {
+        poll_once(poll, &mut events, Duration::from_millis(10))?;
+        for event in &events {
+            lanes[event.token().0].receive(&mut scratch, clock, &mut tally)?;
+        }
+        let now = clock.ns();
+        match &began {
+            None if now >= ramp_ns => {
+                tally = Tally { answers: 0, bytes: 0, rounds: 0, service: Latencies::new() };
+                began = Some((now, Usage::start(args.watch_pid)));
+            }
+            Some((start, usage)) if now >= end_ns => {
+                return Ok(report(args, &tally, seconds(now - start), &usage.finish()));
+            }
+            _ => {}
+        }
+    }
+}
+
+struct Tally {
+    answers: u64,
+    bytes: u64,
+    /// How often the end of a partition was reached.
+    rounds: u64,
+    service: Latencies,
+}
+
+/// What a partition holds: batches of one size.
+#[derive(Clone, Copy)]
+struct Contents {
+    end: i64,
+    batch_bytes: usize,
+    batch_records: i64,
+}
+
+impl Contents {
+    fn look(leader: SocketAddr, topic: &str, partition: i32) -> Result<Contents, Failure> {
+        let mut client = Client::connect(&leader.to_string(), Duration::from_secs(30))?;
+        let end = client.log_end_offset(topic, partition)?;
+        let (frame, _) = protocol::fetch(topic, partition, &Wanted { max_wait_ms: 1000, min_bytes: 1, max_bytes: 1 });
+        let answer = client.ask(&frame)?;
+        let (_, fetched) = protocol::fetched(&answer)?;
+        accepted("Fetch", fetched.error_code)?;
+        let header = answer.get(fetched.records_at..fetched.records_at + HEADER_SIZE);
+        let header = header.ok_or_else(|| Failure::Setup(format!("partition {partition} of {topic} is empty")))?;
+        let number = |at: usize| i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let (batch_bytes, batch_records) = (number(8) as usize + 12, i64::from(number(57)));
+        if batch_records < 1 || end < batch_records {
+            return Err(Failure::Malformed("records count"));
+        }
+        Ok(Contents { end, batch_bytes, batch_records })
+    }
+}
+
+struct Lane {
+    stream: TcpStream,
+    replies: Replies,
+    frame: Vec<u8>,
+    offset_at: usize,
+    offset: i64,
+    contents: Contents,
+    asked: i32,
+    asked_ns: u64,
+}
+
+impl Lane {
+    fn connect(args: &Args, leader: SocketAddr, partition: i32, contents: Contents) -> Result<Lane, Failure> {
+        let stream = std::net::TcpStream::connect(leader).doing("connect")?;
+        stream.set_nodelay(true).doing("set TCP_NODELAY")?;
+        stream.set_nonblocking(true).doing("set O_NONBLOCK")?;
+        let wanted = Wanted { max_wait_ms: 500, min_bytes: 1, max_bytes: args.max_bytes };
+        let (frame, offset_at) = protocol::fetch(&args.topic, partition, &wanted);
+        let replies = Replies::new(96 + args.topic.len());
+        let stream = TcpStream::from_std(stream);
+        Ok(Lane { stream, replies, frame, offset_at, offset: 0, contents, asked: 0, asked_ns: 0 })
+    }
+
+    fn ask(&mut self, now: u64) -> Result<(), Failure> {
+        self.asked += 1;
+        self.asked_ns = now;
+        self.frame[protocol::CORRELATION_AT..][..4].copy_from_slice(&self.asked.to_be_bytes());
+        self.frame[self.offset_at..][..8].copy_from_slice(&self.offset.to_be_bytes());
+        // One small request on an empty socket: it fits or something is wrong.
+        self.stream.write_all(&self.frame).doing("send a request")
+    }
+
+    fn receive(&mut self, scratch: &mut [u8], clock: Clock, tally: &mut Tally) -> Result<(), Failure> {
+        loop {
+            let count = match self.stream.read(scratch) {
+                Ok(0) => return Err(Failure::Malformed("the broker closed the connection")),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(Failure::Io("receive answers", error)),
+            };
+            let mut records_size = None;
+            let asked = self.asked;
+            self.replies.feed(&scratch[..count], |head, frame_size| {
+                let (correlation_id, fetched) = protocol::fetched(head)?;
+                accepted("Fetch", fetched.error_code)?;
+                if correlation_id != asked || fetched.records_at + fetched.records_size > frame_size {
+                    return Err(Failure::Malformed("an answer to another request"));
+                }
+                records_size = Some(fetched.records_size);
+                Ok(())
+            })?;
+            if let Some(size) = records_size {
+                self.advance(size, clock.ns(), tally)?;
+            }
+            if count < scratch.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn advance(&mut self, records_size: usize, now: u64, tally: &mut Tally) -> Result<(), Failure> {
+        let batches = (records_size / self.contents.batch_bytes) as i64;
+        if batches == 0 {
+            return Err(Failure::Malformed("less than one batch"));
+        }
+        tally.answers += 1;
+        tally.bytes += records_size as u64;
+        tally.service.record(now - self.asked_ns);
+        self.offset += batches * self.contents.batch_records;
+        if self.offset >= self.contents.end {
+            self.offset = 0;
+            tally.rounds += 1;
+        }
+        self.ask(now)
+    }
+}
+
+fn report(args: &Args, tally: &Tally, elapsed: f64, usage: &Value) -> Value {
+    let gib = tally.bytes as f64 / (1u64 << 30) as f64;
+    let broker_cpu = usage["broker"].as_f64();
+    json!({
+        "kind": "fetch", "topic": args.topic, "partitions": args.partitions, "connections": args.connections,
+        "max_bytes": args.max_bytes, "seconds": elapsed, "requests": tally.answers, "rounds": tally.rounds,
+        "requests_per_s": tally.answers as f64 / elapsed, "gib_per_s": gib / elapsed,
+        "service_us": tally.service.summary(), "cpu_s": usage,
+        "broker_cpu_us_per_request": broker_cpu.map(|s| s * 1e6 / tally.answers as f64),
+        "broker_cpu_s_per_gib": broker_cpu.map(|s| s / gib),
+    })
+}

@@ -1,0 +1,142 @@
+//! How long a broker takes to be there, and what it costs while nobody asks it anything.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::broker::{Broker, Home, Kind};
+use crate::client::{Client, accepted};
+use crate::failure::{Doing, Failure};
+use crate::{batch, processes, protocol};
+
+const TOPIC: &str = "perf-lifecycle";
+const START_MAX: Duration = Duration::from_secs(90);
+/// Between two tries; far below what is measured.
+const RETRY: Duration = Duration::from_millis(1);
+const IDLE: Duration = Duration::from_secs(10);
+/// Load before SIGKILL: the same bytes whatever the broker could take.
+const KILL_LOAD_RATE: u32 = 1500;
+const KILL_LOAD: Duration = Duration::from_secs(4);
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// NAME=COMMAND; the command gets a server.properties as its last argument
+    #[arg(long)]
+    broker: Kind,
+    /// Cores of the broker
+    #[arg(long, default_value = "0")]
+    cores: String,
+    /// Where data directories are made
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    dir: PathBuf,
+}
+
+pub(crate) fn start_time(args: &Args) -> Result<Value, Failure> {
+    start_once(&args.broker, &args.cores, &args.dir)
+}
+
+pub(crate) fn recover_time(args: &Args) -> Result<Value, Failure> {
+    restart_once(&args.broker, &args.cores, &args.dir)
+}
+
+pub(crate) fn idle_rss(args: &Args) -> Result<Value, Failure> {
+    idle_once(&args.broker, &args.cores, &args.dir)
+}
+
+/// Milliseconds from the start of the command to: ApiVersions answered; metadata names a broker; a record acknowledged.
+pub(crate) fn start_once(kind: &Kind, cores: &str, dir: &Path) -> Result<Value, Failure> {
+    let home = Home::create(dir, &kind.name, "")?;
+    let begin = Instant::now();
+    let mut broker = Broker::start(kind, home, cores)?;
+    let address = broker.home.address.clone();
+    until(&mut broker, || connect(&address)?.api_versions())?;
+    let first_answer = begin.elapsed();
+    until(&mut broker, || match connect(&address)?.leaders(TOPIC)?.brokers {
+        0 => Err(Failure::Malformed("no broker yet")),
+        _ => Ok(()),
+    })?;
+    let serving = begin.elapsed();
+    until(&mut broker, || connect(&address)?.create_topic(TOPIC, 1, &[]))?;
+    until(&mut broker, || acknowledge(&address))?;
+    let first_ack = begin.elapsed();
+    Ok(
+        json!({ "kind": "start", "first_answer_ms": ms(first_answer), "serving_ms": ms(serving), "first_ack_ms": ms(first_ack) }),
+    )
+}
+
+/// Milliseconds from the start after a SIGKILL under load to: ApiVersions answered; a record acknowledged.
+pub(crate) fn restart_once(kind: &Kind, cores: &str, dir: &Path) -> Result<Value, Failure> {
+    let mut broker = Broker::start(kind, Home::create(dir, &kind.name, "")?, cores)?;
+    broker.wait_ready(START_MAX)?;
+    let address = broker.home.address.clone();
+    until(&mut broker, || connect(&address)?.create_topic(TOPIC, 1, &[]))?;
+    until(&mut broker, || acknowledge(&address))?;
+    let mut load = spawn_load(&address)?;
+    std::thread::sleep(KILL_LOAD);
+    let early = load.try_wait().doing("ask for the load's state")?;
+    let home = broker.kill()?;
+    load.wait().doing("wait for the load's end")?;
+    if let Some(status) = early {
+        return Err(Failure::Setup(format!("the load ended before the broker was killed: {status}")));
+    }
+    let begin = Instant::now();
+    let mut broker = Broker::start(kind, home, cores)?;
+    until(&mut broker, || connect(&address)?.api_versions())?;
+    let first_answer = begin.elapsed();
+    until(&mut broker, || acknowledge(&address))?;
+    Ok(json!({ "kind": "restart", "first_answer_ms": ms(first_answer), "first_ack_ms": ms(begin.elapsed()) }))
+}
+
+/// Resident memory and CPU use of ten idle seconds.
+pub(crate) fn idle_once(kind: &Kind, cores: &str, dir: &Path) -> Result<Value, Failure> {
+    let mut broker = Broker::start(kind, Home::create(dir, &kind.name, "")?, cores)?;
+    broker.wait_ready(START_MAX)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let before = processes::cpu_seconds(broker.pid());
+    std::thread::sleep(IDLE);
+    broker.check_alive()?;
+    let used = processes::cpu_seconds(broker.pid()).zip(before).map(|(now, before)| now - before);
+    let resident = processes::resident_bytes(broker.pid()).map(|bytes| bytes as f64 / f64::from(1 << 20));
+    Ok(json!({ "kind": "idle", "resident_mib": resident, "cpu_percent": used.map(|s| s / IDLE.as_secs_f64() * 100.0) }))
+}
+
+fn spawn_load(address: &str) -> Result<Child, Failure> {
+    let this = std::env::current_exe().doing("find this program")?;
+    let rate = KILL_LOAD_RATE.to_string();
+    Command::new(this)
+        .args(["produce", "--bootstrap", address, "--topic", TOPIC, "--rate", &rate, "--ramp", "0", "--duration", "60"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .doing("start the load")
+}
+
+fn connect(address: &str) -> Result<Client, Failure> {
+    Client::connect(address, Duration::from_secs(5))
+}
+
+fn acknowledge(address: &str) -> Result<(), Failure> {
+    let (frame, _) = protocol::produce(TOPIC, 0, 1, &batch::build(1, 100, 0));
+    let answer = connect(address)?.ask(&frame)?;
+    accepted("Produce", protocol::produced(&answer)?.1.error_code)
+}
+
+/// Tries until it works; fails when the broker ends or the time is over.
+fn until(broker: &mut Broker, mut step: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
+    let end = Instant::now() + START_MAX;
+    loop {
+        match step() {
+            Ok(()) => return Ok(()),
+            Err(failure) if Instant::now() > end => return Err(failure),
+            Err(_) => broker.check_alive()?,
+        }
+        std::thread::sleep(RETRY);
+    }
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

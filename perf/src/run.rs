@@ -1,0 +1,316 @@
+//! Comparison: the same work against each broker in turns, A B A B, each on its own core, all of them warm.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::broker::{Broker, Home, Kind};
+use crate::client::Client;
+use crate::failure::{Doing, Failure};
+use crate::scenario::{self, Scenario, Work};
+use crate::{environment, lifecycle, report};
+
+const READY_MAX: Duration = Duration::from_secs(90);
+/// A warm-up ends when this many runs in a row differ by less than the tolerance, or after the most.
+const STEADY_RUNS: usize = 3;
+const STEADY_TOLERANCE: f64 = 0.05;
+const WARM_RUNS_MAX: usize = 10;
+/// Part of a measurement's length that one warm-up run takes.
+const WARM_PART: f64 = 0.4;
+/// A broker that was paused longer than its session would be fenced when it goes on: sessions outlive the comparison.
+const PAUSABLE: &str = "broker.session.timeout.ms=3600000\n";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Scenarios to run; all without any
+    scenarios: Vec<String>,
+    /// NAME=COMMAND, twice or more; ratios are first to second
+    #[arg(long = "broker", default_values = ["ringmill=perf/brokers/ringmill.sh", "kafka=perf/brokers/kafka.sh"])]
+    brokers: Vec<Kind>,
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    #[arg(long, default_value = "0")]
+    broker_core: String,
+    #[arg(long, default_value = "1")]
+    load_core: String,
+    /// Where data directories are made: the file system that is measured
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    dir: PathBuf,
+    /// Where results go; a folder for the day is made in it
+    #[arg(long, default_value = "perf/runs")]
+    out: PathBuf,
+    /// GiB of memory touched before anything is measured; a virtual machine's first touch of a page is slow
+    #[arg(long, default_value_t = 8)]
+    touch_gib: usize,
+    /// Factor on the measured seconds; below 1 for a quick look that is not to be quoted
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let scenarios = select(&args.scenarios)?;
+    touch_memory(args.touch_gib);
+    let mut record = Record::create(args)?;
+    let (lifecycle, load): (Vec<&Scenario>, Vec<&Scenario>) =
+        scenarios.into_iter().partition(|s| matches!(s.work, Work::Start | Work::Restart | Work::IdleMemory));
+    if !load.is_empty() {
+        compare_under_load(args, &load, &mut record)?;
+    }
+    for scenario in lifecycle {
+        for round in 0..args.rounds {
+            for kind in &args.brokers {
+                let result = live_once(args, scenario, kind)?;
+                record.line(scenario, &kind.name, round, &result)?;
+            }
+        }
+    }
+    record.finish()
+}
+
+fn select(names: &[String]) -> Result<Vec<&'static Scenario>, Failure> {
+    if names.is_empty() {
+        return Ok(scenario::ALL.iter().collect());
+    }
+    let known = || scenario::ALL.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
+    let find = |n: &String| {
+        scenario::named(n).ok_or_else(|| Failure::Setup(format!("no scenario {n}; there are {}", known())))
+    };
+    names.iter().map(find).collect()
+}
+
+fn live_once(args: &Args, scenario: &Scenario, kind: &Kind) -> Result<Value, Failure> {
+    match scenario.work {
+        Work::Start => lifecycle::start_once(kind, &args.broker_core, &args.dir),
+        Work::Restart => lifecycle::restart_once(kind, &args.broker_core, &args.dir),
+        _ => lifecycle::idle_once(kind, &format!("{},{}", args.broker_core, args.load_core), &args.dir),
+    }
+}
+
+fn compare_under_load(args: &Args, scenarios: &[&Scenario], record: &mut Record) -> Result<(), Failure> {
+    let mut brokers = Vec::new();
+    for kind in &args.brokers {
+        let mut broker = Broker::start(kind, Home::create(&args.dir, &kind.name, PAUSABLE)?, &args.broker_core)?;
+        broker.wait_ready(READY_MAX)?;
+        broker.pause()?;
+        brokers.push(broker);
+    }
+    for scenario in scenarios {
+        let mut turns: Vec<Turn<'_>> =
+            brokers.iter_mut().map(|broker| Turn { args, scenario, broker, runs: 0 }).collect();
+        for turn in &mut turns {
+            turn.awake(Turn::warm)?;
+        }
+        for round in 0..args.rounds {
+            for turn in &mut turns {
+                let result = turn.awake(|turn| turn.measure(1.0))?;
+                record.line(scenario, &turn.broker.name, round, &result)?;
+            }
+        }
+        for turn in &mut turns {
+            turn.awake(Turn::forget)?;
+        }
+    }
+    Ok(())
+}
+
+/// One broker at one scenario.
+struct Turn<'a> {
+    args: &'a Args,
+    scenario: &'a Scenario,
+    broker: &'a mut Broker,
+    runs: usize,
+}
+
+impl Turn<'_> {
+    /// The broker runs only inside; a paused one costs the other nothing.
+    fn awake<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.broker.resume()?;
+        self.broker.wait_ready(READY_MAX)?;
+        let result = work(self);
+        self.broker.check_alive()?;
+        self.broker.pause()?;
+        result
+    }
+
+    /// Runs shorter measurements until they agree: code is compiled, pages are there.
+    fn warm(&mut self) -> Result<(), Failure> {
+        if let Work::Fetch { partitions, preload_bytes, .. } = self.scenario.work {
+            self.preload(partitions, preload_bytes)?;
+        }
+        let mut figures: Vec<f64> = Vec::new();
+        while figures.len() < WARM_RUNS_MAX {
+            let result = self.measure(WARM_PART)?;
+            figures.push(result.pointer(self.scenario.figure).and_then(Value::as_f64).unwrap_or_default());
+            let last = &figures[figures.len().saturating_sub(STEADY_RUNS)..];
+            let most = last.iter().copied().fold(f64::MIN, f64::max);
+            let least = last.iter().copied().fold(f64::MAX, f64::min);
+            if last.len() == STEADY_RUNS && most - least <= most * STEADY_TOLERANCE {
+                break;
+            }
+        }
+        let words: Vec<String> = figures.iter().map(|f| format!("{f:.3}")).collect();
+        eprintln!("warm {:12} {:10} {}", self.scenario.name, self.broker.name, words.join(" "));
+        Ok(())
+    }
+
+    /// One run of `part` of the scenario's length. Produced topics are deleted again, and gone before this returns.
+    fn measure(&mut self, part: f64) -> Result<Value, Failure> {
+        let part = part * self.args.scale;
+        let ramp = if part < 1.0 { 0.5 } else { 1.0 };
+        match self.scenario.work {
+            Work::Produce { connections, in_flight, record_size, batch_size, partitions, seconds, requests_max } => {
+                let topic = self.create_topic(partitions)?;
+                let count = (requests_max as f64 * part) as u64;
+                let options = format!(
+                    "--partitions {partitions} --connections {connections} --in-flight {in_flight} --record-size {record_size} \
+                     --batch-size {batch_size} --ramp {ramp} --duration {} --count {count}",
+                    seconds * part
+                );
+                let result = self.load("produce", &topic, &options)?;
+                self.delete_topic(&topic)?;
+                Ok(result)
+            }
+            Work::Fetch { connections, partitions, seconds, .. } => {
+                let duration = seconds * part;
+                let options = format!(
+                    "--partitions {partitions} --connections {connections} --ramp {ramp} --duration {duration}"
+                );
+                self.load("fetch", self.scenario.name, &options)
+            }
+            Work::EndToEnd { rate, record_size, seconds } => {
+                let topic = self.create_topic(1)?;
+                let duration = seconds * part;
+                let options = format!("--rate {rate} --record-size {record_size} --ramp {ramp} --duration {duration}");
+                let result = self.load("e2e", &topic, &options)?;
+                self.delete_topic(&topic)?;
+                Ok(result)
+            }
+            _ => Err(Failure::Setup(format!("{} is no load", self.scenario.name))),
+        }
+    }
+
+    fn preload(&mut self, partitions: usize, bytes: u64) -> Result<(), Failure> {
+        self.client()?.create_topic(self.scenario.name, partitions as i32, &[])?;
+        let count = bytes / 65536;
+        let options =
+            format!("--partitions {partitions} --connections {partitions} --ramp 0 --duration 120 --count {count}");
+        self.load("produce", self.scenario.name, &options)?;
+        sync(&self.broker.home.data())
+    }
+
+    fn forget(&mut self) -> Result<(), Failure> {
+        match self.scenario.work {
+            Work::Fetch { .. } => self.delete_topic(self.scenario.name),
+            _ => Ok(()),
+        }
+    }
+
+    fn create_topic(&mut self, partitions: usize) -> Result<String, Failure> {
+        self.runs += 1;
+        let topic = format!("perf-{}-{}", self.scenario.name, self.runs);
+        self.client()?.create_topic(&topic, partitions as i32, &[])?;
+        sync(&self.broker.home.data())?;
+        Ok(topic)
+    }
+
+    fn delete_topic(&self, topic: &str) -> Result<(), Failure> {
+        self.client()?.delete_topic(topic)?;
+        let end = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < end {
+            let entries = fs::read_dir(self.broker.home.data()).doing("list the data directory")?;
+            if !entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(topic)) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        eprintln!("perf: {} still has files of the deleted topic {topic}", self.broker.name);
+        Ok(())
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
+        Client::connect(&self.broker.home.address, Duration::from_secs(30))
+    }
+
+    /// Runs this program as the load, on the load's core.
+    fn load(&self, command: &str, topic: &str, options: &str) -> Result<Value, Failure> {
+        let this = std::env::current_exe().doing("find this program")?;
+        let pid = self.broker.pid().to_string();
+        let output = Command::new("taskset")
+            .args(["-c", &self.args.load_core])
+            .arg(this)
+            .args([command, "--bootstrap", &self.broker.home.address, "--topic", topic, "--watch-pid", &pid])
+            .args(options.split_whitespace())
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .doing("run the load")?;
+        if !output.status.success() {
+            return Err(Failure::Setup(format!("the load against {} failed: {command} {options}", self.broker.name)));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|_| Failure::Malformed("the load's result"))
+    }
+}
+
+/// What is dirty now is written now, not during the measurement.
+fn sync(dir: &Path) -> Result<(), Failure> {
+    Command::new("sync").arg("-f").arg(dir).status().doing("sync the file system").map(drop)
+}
+
+/// Touches memory and gives it back, so that the page cache grows into pages the host has already given.
+fn touch_memory(gib: usize) {
+    const PAGE: usize = 4096;
+    let mut held = Vec::new();
+    for _ in 0..gib {
+        let mut block = vec![0u8; 1 << 30];
+        block.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+        held.push(std::hint::black_box(block));
+    }
+}
+
+/// The files of one comparison.
+struct Record {
+    lines: PathBuf,
+    file: File,
+}
+
+impl Record {
+    fn create(args: &Args) -> Result<Record, Failure> {
+        let stamp = |format: &str| environment::output("date", &["-u", format]).unwrap_or_else(|| "undated".to_owned());
+        let folder = args.out.join(stamp("+%Y-%m-%d"));
+        fs::create_dir_all(&folder).doing("create the folder for results")?;
+        let time = stamp("+%H%M%S");
+        let mut environment = environment::capture(&args.dir);
+        environment["brokers"] = json!(args.brokers.iter().map(|kind| format!("{kind:?}")).collect::<Vec<_>>());
+        environment["rounds"] = json!(args.rounds);
+        environment["scale"] = json!(args.scale);
+        environment["broker_core"] = json!(args.broker_core);
+        environment["load_core"] = json!(args.load_core);
+        environment["server_properties"] = json!(include_str!("../brokers/server.properties"));
+        let pretty = serde_json::to_string_pretty(&environment).unwrap_or_default();
+        fs::write(folder.join(format!("{time}-environment.json")), pretty).doing("write the environment")?;
+        let lines = folder.join(format!("{time}.jsonl"));
+        let file = File::create(&lines).doing("create the result file")?;
+        Ok(Record { lines, file })
+    }
+
+    fn line(&mut self, scenario: &Scenario, broker: &str, round: usize, result: &Value) -> Result<(), Failure> {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let line = json!({ "at": at, "scenario": scenario.name, "broker": broker, "round": round, "result": result });
+        writeln!(self.file, "{line}").doing("write a result")?;
+        let figure = result.pointer(scenario.figure).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        eprintln!("{round:4} {:12} {broker:10} {figure:14.3} {}", scenario.name, scenario.unit);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        let table = report::table(&fs::read_to_string(&self.lines).doing("read the results")?)?;
+        fs::write(self.lines.with_extension("md"), &table).doing("write the table")?;
+        print!("{table}");
+        eprintln!("raw: {}", self.lines.display());
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! The work that brokers are compared by, and what is asked of ringmill there.
+
+/// One row of the table in the README.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) work: Work,
+    /// Path of the figure inside the result.
+    pub(crate) figure: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) goal: Goal,
+}
+
+pub(crate) enum Work {
+    Produce {
+        connections: usize,
+        in_flight: usize,
+        record_size: usize,
+        batch_size: usize,
+        partitions: usize,
+        seconds: f64,
+        requests_max: u64,
+    },
+    Fetch {
+        connections: usize,
+        partitions: usize,
+        preload_bytes: u64,
+        seconds: f64,
+    },
+    EndToEnd {
+        rate: f64,
+        record_size: usize,
+        seconds: f64,
+    },
+    Start,
+    Restart,
+    IdleMemory,
+}
+
+/// Against the second broker, or absolute.
+#[derive(Clone, Copy)]
+pub(crate) enum Goal {
+    TimesAtLeast(f64),
+    TimesAtMost(f64),
+    Below(f64),
+}
+
+impl Goal {
+    pub(crate) fn is_met(self, ours: f64, theirs: Option<f64>) -> Option<bool> {
+        match self {
+            Goal::TimesAtLeast(ratio) => theirs.map(|t| ours / t >= ratio),
+            Goal::TimesAtMost(ratio) => theirs.map(|t| ours / t <= ratio),
+            Goal::Below(limit) => Some(ours < limit),
+        }
+    }
+
+    pub(crate) fn words(self) -> String {
+        match self {
+            Goal::TimesAtLeast(ratio) => format!(">= {ratio}x"),
+            Goal::TimesAtMost(ratio) => format!("<= {ratio:.2}x"),
+            Goal::Below(limit) => format!("< {limit}"),
+        }
+    }
+}
+
+const GIB: u64 = 1 << 30;
+
+pub(crate) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "64k-6x5",
+        about: "64 KiB batches of 1 KiB records, 6 connections, 5 in flight",
+        work: Work::Produce {
+            connections: 6,
+            in_flight: 5,
+            record_size: 1024,
+            batch_size: 65536,
+            partitions: 6,
+            seconds: 8.0,
+            requests_max: 3 * GIB / 65536,
+        },
+        figure: "/gib_per_s",
+        unit: "GiB/s",
+        goal: Goal::TimesAtLeast(2.0),
+    },
+    Scenario {
+        name: "1k-32x5",
+        about: "1 KiB requests, 32 connections, 5 in flight",
+        work: small(5),
+        figure: "/requests_per_s",
+        unit: "requests/s",
+        goal: Goal::TimesAtLeast(6.0),
+    },
+    Scenario {
+        name: "1k-32x1",
+        about: "1 KiB requests, 32 connections, 1 in flight",
+        work: small(1),
+        figure: "/requests_per_s",
+        unit: "requests/s",
+        goal: Goal::TimesAtLeast(3.0),
+    },
+    Scenario {
+        name: "hot-fetch",
+        about: "fetch of up to 1 MiB from the page cache, 4 connections",
+        work: Work::Fetch { connections: 4, partitions: 4, preload_bytes: GIB, seconds: 6.0 },
+        figure: "/gib_per_s",
+        unit: "GiB/s",
+        goal: Goal::TimesAtLeast(1.7),
+    },
+    Scenario {
+        name: "e2e-1k",
+        about: "end to end at 1,000 records/s of 1 KiB, p99 from the intended send time",
+        work: Work::EndToEnd { rate: 1000.0, record_size: 1024, seconds: 20.0 },
+        figure: "/response_us/p99",
+        unit: "us",
+        goal: Goal::TimesAtMost(1.0 / 3.0),
+    },
+    Scenario {
+        name: "start",
+        about: "start on an empty directory to the first answered request",
+        work: Work::Start,
+        figure: "/first_answer_ms",
+        unit: "ms",
+        goal: Goal::Below(300.0),
+    },
+    Scenario {
+        name: "restart",
+        about: "restart after SIGKILL under load to the first acknowledged record",
+        work: Work::Restart,
+        figure: "/first_ack_ms",
+        unit: "ms",
+        goal: Goal::Below(1000.0),
+    },
+    Scenario {
+        name: "idle-rss",
+        about: "resident memory, idle, on two cores",
+        work: Work::IdleMemory,
+        figure: "/resident_mib",
+        unit: "MiB",
+        goal: Goal::Below(64.0),
+    },
+];
+
+const fn small(in_flight: usize) -> Work {
+    Work::Produce {
+        connections: 32,
+        in_flight,
+        record_size: 1024,
+        batch_size: 1024,
+        partitions: 8,
+        seconds: 8.0,
+        requests_max: 3 * GIB / 1024,
+    }
+}
+
+pub(crate) fn named(name: &str) -> Option<&'static Scenario> {
+    ALL.iter().find(|scenario| scenario.name == name)
+}
