@@ -1,0 +1,21 @@
+//! Settings that Kafka does not have. They live in the same file, under `ringmill.`.
+
+use super::Allowed::*;
+use super::Class::*;
+use super::Importance::*;
+use super::Kind::*;
+use super::Standard::*;
+use super::Update::*;
+use super::{Key, key};
+
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    key("ringmill.shards", Int, Null, Between(1, 1024), ReadOnly, High, Honoured,
+        "Shards to run, one to a core; where unset, one for every core this process may use."),
+    key("ringmill.addressing", String, Is("mesh"), OneOf(&["mesh", "direct"]), ReadOnly, Medium, Honoured,
+        "mesh: every shard serves every partition. direct: each shard is a node of its own; not served yet."),
+    key("ringmill.request.memory.bytes", Long, Is("268435456"), AtLeast(1_048_576), ReadOnly, High, Honoured,
+        "Bytes that requests may hold in memory in all; a connection beyond it is not read."),
+    key("ringmill.cluster.id", String, Null, NonEmpty, ReadOnly, Medium, Honoured,
+        "Cluster id given to an empty directory; where unset, CLUSTER_ID of the environment, or a random one."),
+];
