@@ -1,2 +1,21 @@
-//! Decisions: pure state machines without I/O, clock or randomness.
+//! Decisions: pure state machines without I/O, clock or randomness. Time and chance come in as arguments, effects go out
+//! as return values, so every rule here can be tested by the million in one thread.
+//!
+//! - one partition: its leader epochs ([`epochs`]), its idempotent and transactional producers ([`producer`]), its
+//!   offsets and replicas ([`partition`])
 #![forbid(unsafe_code)]
+
+pub mod epochs;
+pub mod partition;
+pub mod producer;
+
+#[cfg(test)]
+mod testing {
+    use proptest::prelude::ProptestConfig;
+    use proptest::test_runner::RngSeed;
+
+    /// The same cases in every run, and no files beside the sources.
+    pub(crate) fn cases(count: u32) -> ProptestConfig {
+        ProptestConfig { cases: count, failure_persistence: None, rng_seed: RngSeed::Fixed(20), ..Default::default() }
+    }
+}
