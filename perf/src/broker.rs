@@ -86,6 +86,14 @@ fn free_ports() -> Result<(u16, u16), Failure> {
     Ok((port(&one)?, port(&two)?))
 }
 
+/// Where and how a broker runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// A list as taskset takes it.
+    pub(crate) cores: String,
+    pub(crate) nice: i32,
+}
+
 /// A running broker. Ends with its owner, and with this process however that ends.
 pub(crate) struct Broker {
     child: Child,
@@ -94,11 +102,10 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// `cores`: a list as taskset takes it.
-    pub(crate) fn start(kind: &Kind, home: Home, cores: &str) -> Result<Broker, Failure> {
+    pub(crate) fn start(kind: &Kind, home: Home, place: &Place) -> Result<Broker, Failure> {
         let log = File::options().create(true).append(true).open(home.log()).doing("open the broker's log")?;
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "taskset", "-c", cores])
+            .args(["--pdeathsig", "KILL", "nice", &format!("-n{}", place.nice), "taskset", "-c", &place.cores])
             .args(&kind.command)
             .arg(home.properties())
             .stdin(Stdio::null())

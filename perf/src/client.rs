@@ -68,28 +68,38 @@ pub(crate) fn resolve(address: &str) -> Result<SocketAddr, Failure> {
     addresses.into_iter().next().ok_or_else(|| Failure::Setup(format!("{address} stands for no address")))
 }
 
-/// The leader's address of each of `partitions` partitions, once all have one; gives up after `timeout`.
+/// The leader's address of each of `partitions` partitions, once every leader says that it is one; gives up after `timeout`.
+///
+/// Metadata may name the leader of a new partition a little before that broker knows its duty.
 pub(crate) fn wait_for_leaders(
     bootstrap: &str,
     topic: &str,
     partitions: usize,
     timeout: Duration,
 ) -> Result<Vec<SocketAddr>, Failure> {
-    let mut client = Client::connect(bootstrap, timeout)?;
     let end = Instant::now() + timeout;
     loop {
-        let leaders = client.leaders(topic)?;
-        let known = leaders.addresses.len() >= partitions && leaders.addresses.iter().all(|a| !a.is_empty());
-        if leaders.error_code == 0 && known {
-            return leaders.addresses.iter().take(partitions).map(|a| resolve(a)).collect();
+        match leaders_now(bootstrap, topic, partitions) {
+            Err(failure) if Instant::now() > end => return Err(failure),
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            Ok(leaders) => return Ok(leaders),
         }
-        if Instant::now() > end {
-            let why =
-                format!("{topic} has no {partitions} partitions with a leader (error code {})", leaders.error_code);
-            return Err(Failure::Setup(why));
-        }
-        std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+fn leaders_now(bootstrap: &str, topic: &str, partitions: usize) -> Result<Vec<SocketAddr>, Failure> {
+    let timeout = Duration::from_secs(10);
+    let leaders = Client::connect(bootstrap, timeout)?.leaders(topic)?;
+    accepted("Metadata", leaders.error_code)?;
+    if leaders.addresses.len() < partitions || leaders.addresses.iter().any(String::is_empty) {
+        return Err(Failure::Setup(format!("{topic} has no {partitions} partitions with a leader")));
+    }
+    let mut addresses = Vec::with_capacity(partitions);
+    for (partition, address) in leaders.addresses.iter().take(partitions).enumerate() {
+        Client::connect(address, timeout)?.log_end_offset(topic, partition as i32)?;
+        addresses.push(resolve(address)?);
+    }
+    Ok(addresses)
 }
 
 pub(crate) fn accepted(api: &'static str, code: i16) -> Result<(), Failure> {

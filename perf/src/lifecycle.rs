@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::broker::{Broker, Home, Kind};
+use crate::broker::{Broker, Home, Kind, Place};
 use crate::client::{Client, accepted};
 use crate::failure::{Doing, Failure};
 use crate::{batch, processes, protocol};
@@ -33,23 +33,29 @@ pub(crate) struct Args {
     dir: PathBuf,
 }
 
+impl Args {
+    fn place(&self) -> Place {
+        Place { cores: self.cores.clone(), nice: 0 }
+    }
+}
+
 pub(crate) fn start_time(args: &Args) -> Result<Value, Failure> {
-    start_once(&args.broker, &args.cores, &args.dir)
+    start_once(&args.broker, &args.place(), &args.dir)
 }
 
 pub(crate) fn recover_time(args: &Args) -> Result<Value, Failure> {
-    restart_once(&args.broker, &args.cores, &args.dir)
+    restart_once(&args.broker, &args.place(), &args.dir)
 }
 
 pub(crate) fn idle_rss(args: &Args) -> Result<Value, Failure> {
-    idle_once(&args.broker, &args.cores, &args.dir)
+    idle_once(&args.broker, &args.place(), &args.dir)
 }
 
 /// Milliseconds from the start of the command to: ApiVersions answered; metadata names a broker; a record acknowledged.
-pub(crate) fn start_once(kind: &Kind, cores: &str, dir: &Path) -> Result<Value, Failure> {
+pub(crate) fn start_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value, Failure> {
     let home = Home::create(dir, &kind.name, "")?;
     let begin = Instant::now();
-    let mut broker = Broker::start(kind, home, cores)?;
+    let mut broker = Broker::start(kind, home, place)?;
     let address = broker.home.address.clone();
     until(&mut broker, || connect(&address)?.api_versions())?;
     let first_answer = begin.elapsed();
@@ -67,8 +73,8 @@ pub(crate) fn start_once(kind: &Kind, cores: &str, dir: &Path) -> Result<Value, 
 }
 
 /// Milliseconds from the start after a SIGKILL under load to: ApiVersions answered; a record acknowledged.
-pub(crate) fn restart_once(kind: &Kind, cores: &str, dir: &Path) -> Result<Value, Failure> {
-    let mut broker = Broker::start(kind, Home::create(dir, &kind.name, "")?, cores)?;
+pub(crate) fn restart_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value, Failure> {
+    let mut broker = Broker::start(kind, Home::create(dir, &kind.name, "")?, place)?;
     broker.wait_ready(START_MAX)?;
     let address = broker.home.address.clone();
     until(&mut broker, || connect(&address)?.create_topic(TOPIC, 1, &[]))?;
@@ -82,7 +88,7 @@ pub(crate) fn restart_once(kind: &Kind, cores: &str, dir: &Path) -> Result<Value
         return Err(Failure::Setup(format!("the load ended before the broker was killed: {status}")));
     }
     let begin = Instant::now();
-    let mut broker = Broker::start(kind, home, cores)?;
+    let mut broker = Broker::start(kind, home, place)?;
     until(&mut broker, || connect(&address)?.api_versions())?;
     let first_answer = begin.elapsed();
     until(&mut broker, || acknowledge(&address))?;
@@ -90,8 +96,8 @@ pub(crate) fn restart_once(kind: &Kind, cores: &str, dir: &Path) -> Result<Value
 }
 
 /// Resident memory and CPU use of ten idle seconds.
-pub(crate) fn idle_once(kind: &Kind, cores: &str, dir: &Path) -> Result<Value, Failure> {
-    let mut broker = Broker::start(kind, Home::create(dir, &kind.name, "")?, cores)?;
+pub(crate) fn idle_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value, Failure> {
+    let mut broker = Broker::start(kind, Home::create(dir, &kind.name, "")?, place)?;
     broker.wait_ready(START_MAX)?;
     std::thread::sleep(Duration::from_secs(2));
     let before = processes::cpu_seconds(broker.pid());
