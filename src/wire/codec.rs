@@ -13,6 +13,7 @@ mod encoder;
 pub use decoder::{Decoder, Tags};
 pub use encoder::Encoder;
 
+use crate::generated::api::ApiKey;
 use crate::uuid::Uuid;
 
 /// A string of the protocol: borrowed from the frame when decoded, borrowed or owned when built.
@@ -82,6 +83,12 @@ pub trait Message<'a>: Sized + Default {
     fn decode(d: &mut Decoder<'a>, version: i16) -> Result<Self, DecodeError>;
     /// Fields that `version` lacks are dropped; null in a field that cannot be null there is written as empty.
     fn encode(&self, e: &mut Encoder, version: i16);
+}
+
+/// A request, with the type of its answer.
+pub trait Request<'a>: Message<'a> {
+    const KEY: ApiKey;
+    type Response<'r>: Message<'r>;
 }
 
 /// The field type `records`: whole record batches, or a reference to bytes that the sender puts in later.

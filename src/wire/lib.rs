@@ -8,10 +8,16 @@
 
 pub mod codec;
 pub mod error_code;
+pub mod generated;
 pub mod header;
 pub mod records;
 pub mod uuid;
 
-pub use codec::{Bytes, DecodeError, Decoder, Encoder, Message, Records, Splice, Str};
+pub use codec::{Bytes, DecodeError, Decoder, Encoder, Message, Records, Request, Splice, Str};
 pub use error_code::ErrorCode;
+pub use generated::api::ApiKey;
+pub use generated::coordinator_record;
+pub use generated::messages;
+pub use generated::metadata_record::{self, MetadataRecord};
+pub use generated::{api, recode};
 pub use uuid::Uuid;
