@@ -136,8 +136,7 @@ const fn key(
 type Table = BTreeMap<&'static str, &'static Key>;
 
 static BROKER: LazyLock<Table> = LazyLock::new(|| {
-    let files =
-        [network::KEYS, log::KEYS, quorum::KEYS, groups::KEYS, replication::KEYS, security::KEYS, remote::KEYS];
+    let files = [network::KEYS, log::KEYS, quorum::KEYS, groups::KEYS, replication::KEYS, security::KEYS, remote::KEYS];
     files.into_iter().flatten().map(|key| (key.name, key)).collect()
 });
 static TOPIC: LazyLock<Table> = LazyLock::new(|| topic::KEYS.iter().map(|key| (key.name, key)).collect());

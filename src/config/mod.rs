@@ -1,5 +1,19 @@
 //! Settings: Kafka's `server.properties` and topic configs, parsed, checked, resolved.
+//!
+//! `properties` holds what was said, `broker` what it means for this process, `layers` which of several words counts
+//! once dynamic configs join in, `topic` what a partition carries along. `keys` is the one table behind them all.
 
+pub mod broker;
 pub mod keys;
+pub mod layers;
+pub mod listener;
+pub mod problem;
+pub mod properties;
 pub mod topic;
 pub mod value;
+
+pub use broker::{Broker, Resolved, Surroundings, resolve};
+pub use layers::Layers;
+pub use problem::Problem;
+pub use properties::Properties;
+pub use topic::TopicConfig;

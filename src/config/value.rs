@@ -70,9 +70,7 @@ fn bounded(key: &Key, value: &Value) -> Result<(), String> {
         _ => &[],
     };
     match (key.allowed, value) {
-        (Allowed::AtLeast(low), Value::Number(number)) if *number < low => {
-            Err(format!("Value must be at least {low}"))
-        }
+        (Allowed::AtLeast(low), Value::Number(number)) if *number < low => Err(format!("Value must be at least {low}")),
         (Allowed::Between(low, _), Value::Number(number)) if *number < low => {
             Err(format!("Value must be at least {low}"))
         }
@@ -225,19 +223,37 @@ mod tests {
     fn values_are_read_as_kafka_reads_them() {
         assert_eq!(say("retention.ms", " 1000 "), "1000");
         assert_eq!(say("retention.ms", "-1"), "-1");
-        assert_eq!(say("retention.ms", "-2"), "Invalid value -2 for configuration retention.ms: Value must be at least -1");
-        assert_eq!(say("retention.ms", "1h"), "Invalid value 1h for configuration retention.ms: Not a number of type LONG");
+        assert_eq!(
+            say("retention.ms", "-2"),
+            "Invalid value -2 for configuration retention.ms: Value must be at least -1"
+        );
+        assert_eq!(
+            say("retention.ms", "1h"),
+            "Invalid value 1h for configuration retention.ms: Not a number of type LONG"
+        );
         assert_eq!(
             say("segment.bytes", "2147483648"),
             "Invalid value 2147483648 for configuration segment.bytes: Not a number of type INT"
         );
         assert_eq!(say("preallocate", "TRUE"), "true");
-        assert_eq!(say("preallocate", "yes"), "Invalid value yes for configuration preallocate: Expected value to be either true or false");
+        assert_eq!(
+            say("preallocate", "yes"),
+            "Invalid value yes for configuration preallocate: Expected value to be either true or false"
+        );
         assert_eq!(say("cleanup.policy", "compact, delete"), "compact,delete");
         assert_eq!(say("cleanup.policy", ""), "");
-        assert_eq!(say("cleanup.policy", "delete,delete"), "Invalid value delete,delete for configuration cleanup.policy: Values must not be duplicated");
-        assert_eq!(say("cleanup.policy", "keep"), "Invalid value keep for configuration cleanup.policy: String must be one of: compact, delete");
-        assert_eq!(say("compression.gzip.level", "0"), "Invalid value 0 for configuration compression.gzip.level: Value must be between 1 and 9 or equal to -1");
+        assert_eq!(
+            say("cleanup.policy", "delete,delete"),
+            "Invalid value delete,delete for configuration cleanup.policy: Values must not be duplicated"
+        );
+        assert_eq!(
+            say("cleanup.policy", "keep"),
+            "Invalid value keep for configuration cleanup.policy: String must be one of: compact, delete"
+        );
+        assert_eq!(
+            say("compression.gzip.level", "0"),
+            "Invalid value 0 for configuration compression.gzip.level: Value must be between 1 and 9 or equal to -1"
+        );
         assert_eq!(say("min.cleanable.dirty.ratio", "0.50"), "0.5");
         assert_eq!(say("leader.replication.throttled.replicas", "0:1,1:2"), "0:1,1:2");
         assert!(say("leader.replication.throttled.replicas", "0-1").contains("Must be"));
