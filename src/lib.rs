@@ -1,1 +1,3 @@
 //! ringmill
+
+pub mod config;
