@@ -3,9 +3,11 @@
 //!
 //! - one partition: its leader epochs ([`epochs`]), its idempotent and transactional producers ([`producer`]), its
 //!   offsets and replicas ([`partition`])
+//! - one shard: the fetch sessions of its connections ([`fetch_session`])
 #![forbid(unsafe_code)]
 
 pub mod epochs;
+pub mod fetch_session;
 pub mod partition;
 pub mod producer;
 
