@@ -3,7 +3,9 @@
 //! `properties` holds what was said, `broker` what it means for this process, `layers` which of several words counts
 //! once dynamic configs join in, `topic` what a partition carries along. `keys` is the one table behind them all.
 
+pub mod alter;
 pub mod broker;
+pub mod describe;
 pub mod keys;
 pub mod layers;
 pub mod listener;
