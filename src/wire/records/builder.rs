@@ -144,6 +144,15 @@ impl BatchBuilder {
         self
     }
 
+    /// Fixes when compaction may drop tombstones and markers (KIP-534). Before the first record.
+    #[must_use]
+    pub fn delete_horizon(mut self, horizon_ms: i64) -> Self {
+        debug_assert!(self.is_empty());
+        self.header.attributes = self.header.attributes.with_delete_horizon(true);
+        self.header.base_timestamp = horizon_ms;
+        self
+    }
+
     /// LogAppendTime: `now_ms` is the timestamp of every record.
     #[must_use]
     pub fn append_time(mut self, now_ms: i64) -> Self {
@@ -172,11 +181,8 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[(&[u8], Option<&[u8]>)],
     ) -> Result<(), BuildError> {
-        let delta = offset.checked_sub(self.header.base_offset).and_then(|delta| i32::try_from(delta).ok());
-        let Some(delta) = delta.filter(|&delta| delta > self.header.last_offset_delta) else {
-            return Err(BuildError::Offset(offset));
-        };
-        if self.header.records_count == 0 {
+        let delta = self.delta_of(offset)?;
+        if self.is_empty() && !self.header.attributes.has_delete_horizon() {
             self.header.base_timestamp = timestamp;
         }
         let timestamp_delta = timestamp.wrapping_sub(self.header.base_timestamp);
@@ -193,10 +199,27 @@ impl BatchBuilder {
         Ok(())
     }
 
+    /// The distance of `offset` to the base offset, if it lies behind what the batch covers.
+    fn delta_of(&self, offset: i64) -> Result<i32, BuildError> {
+        let delta = offset.checked_sub(self.header.base_offset).and_then(|delta| i32::try_from(delta).ok());
+        delta.filter(|&delta| delta > self.header.last_offset_delta).ok_or(BuildError::Offset(offset))
+    }
+
     /// Adds a control record; the caller encodes the value.
     pub fn push_control(&mut self, timestamp: i64, kind: ControlRecordType, value: &[u8]) -> Result<(), BuildError> {
         self.header.attributes = self.header.attributes.with_control(true);
         self.push(timestamp, Some(&kind.key()), Some(value), &[])
+    }
+
+    /// Makes the batch reach to `offset` though its last record does not, or it has none: what compaction leaves.
+    pub fn cover(&mut self, offset: i64) -> Result<(), BuildError> {
+        self.header.last_offset_delta = self.delta_of(offset)?;
+        Ok(())
+    }
+
+    /// Sets the largest timestamp (milliseconds) of a batch whose records have lower ones or are gone.
+    pub fn cover_timestamp(&mut self, max_timestamp: i64) {
+        self.header.max_timestamp = max_timestamp;
     }
 
     pub fn is_empty(&self) -> bool {
@@ -214,7 +237,7 @@ impl BatchBuilder {
 
     /// The batch.
     pub fn finish(self, scratch: &mut Scratch) -> Vec<u8> {
-        let codec = if self.header.is_control() { Codec::None } else { self.codec };
+        let codec = if self.header.is_control() || self.is_empty() { Codec::None } else { self.codec };
         if codec == Codec::None {
             return close(self.header, self.bytes);
         }

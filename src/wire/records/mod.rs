@@ -17,6 +17,9 @@ mod scratch;
 mod stamp;
 mod varint;
 
+#[cfg(test)]
+mod tests;
+
 pub use batch::{Batch, Batches};
 pub use builder::{BatchBuilder, BuildError, ControlRecordType, control_record_type, recompress};
 pub use codec::{Codec, CodecError, compress, decompress};

@@ -28,7 +28,7 @@ pub enum RecordError {
     Trailing,
     /// The bytes end inside a record.
     Truncated,
-    /// A varint is too long.
+    /// A varint is too long, or its record ends inside it.
     Varint,
     /// A record's length is not that of its fields.
     Length,
@@ -49,7 +49,7 @@ impl fmt::Display for RecordError {
             Self::Count { declared } => write!(f, "the batch cannot hold the {declared} records it declares"),
             Self::Trailing => f.write_str("bytes are left behind the last record"),
             Self::Truncated => f.write_str("the batch ends inside a record"),
-            Self::Varint => f.write_str("a varint is too long"),
+            Self::Varint => f.write_str("a number in a record is cut off or too long"),
             Self::Length => f.write_str("a record's length is not that of its fields"),
             Self::FieldLength => f.write_str("a field of a record has an impossible length"),
             Self::HeaderCount => f.write_str("a record declares an impossible number of headers"),
@@ -197,6 +197,8 @@ impl<'s> RecordIter<'s> {
         let codec = admit(batch, limit)?;
         let rest = match codec {
             Codec::None => batch.payload(),
+            // Compaction may leave nothing of a batch but its header.
+            _ if batch.payload().is_empty() && batch.header.records_count == 0 => &[],
             codec => codec::decompress_whole(codec, batch.payload(), limit, scratch)?,
         };
         Ok(Self { rest, left: batch.header.records_count as usize })

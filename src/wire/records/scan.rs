@@ -114,7 +114,7 @@ fn walk(
 ) -> Result<usize, RecordError> {
     let codec = admit(batch, limit)?;
     let count = batch.header.records_count;
-    if codec == Codec::None {
+    if codec == Codec::None || batch.payload().is_empty() && count == 0 {
         return walk_plain(batch.payload(), count, each);
     }
     let mut stream = Stream::new(codec, batch.payload(), limit, scratch)?;

@@ -26,4 +26,10 @@ impl Scratch {
         }
         self.contexts.trim();
     }
+
+    /// Bytes that libzstd's contexts hold.
+    #[cfg(test)]
+    pub(super) fn contexts_bytes(&self) -> usize {
+        self.contexts.zstd_bytes()
+    }
 }

@@ -149,6 +149,11 @@ impl Contexts {
     pub(super) fn trim(&mut self) {
         self.zstd.trim();
     }
+
+    #[cfg(test)]
+    pub(super) fn zstd_bytes(&self) -> usize {
+        self.zstd.bytes()
+    }
 }
 
 /// Compressed data being read, in pieces appended to a window.

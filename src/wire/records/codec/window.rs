@@ -53,6 +53,11 @@ impl Window {
         self.end += bytes;
     }
 
+    #[cfg(test)]
+    pub(in crate::records) fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
     pub(in crate::records) fn trim(&mut self, keep: usize) {
         if self.buf.capacity() > keep {
             *self = Self::default();

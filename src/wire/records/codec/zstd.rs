@@ -21,6 +21,11 @@ impl Contexts {
         self.decode.take_if(|context| context.sizeof() > CONTEXT_BYTES_MAX);
         self.encode.take_if(|context| context.sizeof() > CONTEXT_BYTES_MAX);
     }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.decode.as_ref().map_or(0, DCtx::sizeof) + self.encode.as_ref().map_or(0, CCtx::sizeof)
+    }
 }
 
 pub(super) struct Reader<'p, 's> {
