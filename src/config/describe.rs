@@ -66,7 +66,7 @@ pub fn group(layers: &Layers<'_>, overrides: &Map, wanted: Wanted<'_>) -> Vec<De
 fn inheriting(layers: &Layers<'_>, overrides: &Map, key: &Key, own: Source) -> Described {
     let value = layers.topic(key, overrides).map(|value| value.text());
     let mut synonyms = match key.inherits {
-        "" if own == Source::Group => vec![standard(key)],
+        "" if own == Source::Group => standard(key).into_iter().collect(),
         "" => Vec::new(),
         name => broker_synonyms(layers, name),
     };
@@ -85,8 +85,10 @@ fn inheriting(layers: &Layers<'_>, overrides: &Map, key: &Key, own: Source) -> D
     }
 }
 
-fn standard(key: &Key) -> Synonym {
-    Synonym { name: key.name.into(), value: key.standard_text().map(Into::into), source: Source::Default }
+/// A null default is no word.
+fn standard(key: &Key) -> Option<Synonym> {
+    let value = key.standard_text()?;
+    Some(Synonym { name: key.name.into(), value: Some(value.into()), source: Source::Default })
 }
 
 /// Every setting of this broker, and every unknown one that was said.
@@ -118,12 +120,16 @@ pub fn cluster(layers: &Layers<'_>, wanted: Wanted<'_>) -> Vec<Described> {
 
 /// Settings that Kafka keeps out of its broker's table: its own internals, and the quotas that exist only dynamically.
 fn hidden_unless_said(key: &Key) -> bool {
-    const ONLY_DYNAMIC: [&str; 3] = [
+    key.internal || is_only_dynamic(key)
+}
+
+fn is_only_dynamic(key: &Key) -> bool {
+    const NAMES: [&str; 3] = [
         "leader.replication.throttled.rate",
         "follower.replication.throttled.rate",
         "replica.alter.log.dirs.io.max.bytes.per.second",
     ];
-    key.internal || ONLY_DYNAMIC.contains(&key.name)
+    NAMES.contains(&key.name)
 }
 
 fn of_broker(layers: &Layers<'_>, name: &str) -> Described {
@@ -171,18 +177,10 @@ fn broker_synonyms(layers: &Layers<'_>, name: &str) -> Vec<Synonym> {
         }
     }
     let standards = names.iter().filter_map(|name| keys::broker(name).or_else(|| keys::own(name)));
-    synonyms.extend(standards.filter(|key| !hidden_unless_said(key) || key.internal).map(standard_hidden));
+    synonyms.extend(standards.filter(|key| !is_only_dynamic(key)).filter_map(standard));
     // Another alias's word counts for nothing before this name's own.
     let own = synonyms.iter().position(|synonym| synonym.name == name).unwrap_or(synonyms.len());
     synonyms.split_off(own)
-}
-
-fn standard_hidden(key: &Key) -> Synonym {
-    let mut synonym = standard(key);
-    if key.is_sensitive() {
-        synonym.value = None;
-    }
-    synonym
 }
 
 #[cfg(test)]
@@ -210,8 +208,8 @@ mod tests {
         assert_eq!(all.len(), 33);
         assert_eq!(
             say(&all, "retention.ms"),
-            "7 1 [retention.ms=7@1 log.retention.ms=5@3 log.retention.hours=1@4 log.retention.ms=null@5 \
-             log.retention.minutes=null@5 log.retention.hours=168@5]"
+            "7 1 [retention.ms=7@1 log.retention.ms=5@3 log.retention.hours=1@4 \
+             log.retention.hours=168@5]"
         );
         assert_eq!(say(&all, "max.message.bytes"), "1048588 5 [message.max.bytes=1048588@5]");
         assert_eq!(say(&all, "remote.storage.enable"), "false 5 []");
@@ -229,7 +227,7 @@ mod tests {
         let (cluster, node) = (map(&[("message.max.bytes", "9")]), map(&[("log.cleaner.threads", "2")]));
         let layers = Layers { fixed: &fixed, cluster: &cluster, node: &node };
         let all = broker(&layers, None);
-        assert_eq!(say(&all, "ssl.key.password"), "null 4 [ssl.key.password=null@4 ssl.key.password=null@5]");
+        assert_eq!(say(&all, "ssl.key.password"), "null 4 [ssl.key.password=null@4]");
         assert_eq!(say(&all, "my.key"), "null 4 [my.key=null@4]");
         assert!(all.iter().find(|one| one.name == "my.key").unwrap().sensitive);
         assert_eq!(say(&all, "message.max.bytes"), "9 3 [message.max.bytes=9@3 message.max.bytes=1048588@5]");
