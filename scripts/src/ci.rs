@@ -1,0 +1,127 @@
+//! The checks that cargo runs, and the order of everything.
+
+use crate::deps;
+use crate::interop::{self, Options};
+use crate::process;
+use crate::tally::Tally;
+use crate::{codegen, tidy};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Long enough to build everything from nothing on two cores.
+const BUILD: Duration = Duration::from_secs(1200);
+
+/// The parts of `./scripts/test`, in the order in which they run.
+const PARTS: [&str; 4] = ["unit", "oracle", "interop", "crash"];
+
+pub(crate) fn run(tally: &mut Tally) {
+    tally.check("cargo fmt", || cargo(&["fmt", "--all", "--check"]));
+    tidy::run(tally);
+    tally.check("generated code is current", || codegen::run(true, None, deps::kafka_libs).map(|()| String::new()));
+    tally.check("cargo clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    tests(tally, "cargo test", &["test", "--workspace", "--no-fail-fast"]);
+}
+
+/// Runs the parts that `options` names, all of them when it names none; parts of interop can be named as well.
+pub(crate) fn everything(mut options: Options, tally: &mut Tally) {
+    let asked: Vec<String> = std::mem::take(&mut options.parts);
+    let wanted = |part: &str| asked.is_empty() || asked.iter().any(|one| one == part);
+    if wanted("unit") {
+        run(tally);
+    }
+    if wanted("oracle") {
+        oracles(tally);
+    }
+    let parts = interop::PARTS.iter().filter(|part| match **part {
+        "crash" => wanted("crash"),
+        part => wanted("interop") || asked.iter().any(|one| one == part),
+    });
+    options.parts = parts.map(|part| (*part).to_owned()).collect();
+    if !options.parts.is_empty() {
+        interop::run(&options, tally);
+    }
+    for part in &asked {
+        if !PARTS.contains(&part.as_str()) && !interop::PARTS.contains(&part.as_str()) {
+            tally.check(part, || Err(format!("no such part; there are {PARTS:?} and {:?}", interop::PARTS)));
+        }
+    }
+}
+
+/// Tests against Apache Kafka's own classes: cargo tests that are ignored where its jars are not at hand.
+fn oracles(tally: &mut Tally) {
+    let mut libs = PathBuf::new();
+    let installed = tally.check("oracle: Kafka's jars are installed", || {
+        libs = deps::kafka_libs()?;
+        Ok(String::new())
+    });
+    if installed {
+        let kept = [("RINGMILL_KAFKA_LIBS", libs.as_os_str())];
+        tests_with(tally, "oracle", &["test", "--workspace", "--no-fail-fast", "oracle", "--", "--ignored"], &kept);
+    }
+}
+
+/// Builds the broker with the profile that everything here uses, and gives its path.
+pub(crate) fn build_broker() -> Result<PathBuf, String> {
+    cargo(&["build", "--package", "ringmill", "--bin", "ringmill"])?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| deps::root().join("target"), PathBuf::from);
+    Ok(target.join("debug/ringmill"))
+}
+
+fn cargo(args: &[&str]) -> Result<String, String> {
+    let mut command = Command::new("cargo");
+    command.current_dir(deps::root()).args(args);
+    process::output(&mut command, b"", BUILD).map(|_| String::new())
+}
+
+fn tests(tally: &mut Tally, name: &str, args: &[&str]) {
+    tests_with(tally, name, args, &[]);
+}
+
+/// Runs cargo's tests, shows what failed, and adds each test to the tally.
+fn tests_with(tally: &mut Tally, name: &str, args: &[&str], env: &[(&str, &std::ffi::OsStr)]) {
+    let mut counts = (0, 0);
+    tally.check(name, || {
+        let mut command = Command::new("cargo");
+        command.current_dir(deps::root()).args(args).envs(env.iter().copied()).stderr(Stdio::piped());
+        let output = process::run_with(&mut command, b"", BUILD)?;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        counts = count(&out);
+        if output.status.success() { Ok(format!("{} tests", counts.0)) } else { Err(failures(&out, &err)) }
+    });
+    tally.add(name, counts.0, counts.1);
+}
+
+/// Sums up the lines `test result: ok. 3 passed; 0 failed; ...`.
+fn count(out: &str) -> (u64, u64) {
+    let mut sum = (0, 0);
+    for line in out.lines().filter(|line| line.starts_with("test result: ")) {
+        let number = |word: &str| {
+            let part = line.split(';').find(|part| part.contains(word))?;
+            part.split_whitespace().filter_map(|word| word.parse::<u64>().ok()).next()
+        };
+        sum.0 += number(" passed").unwrap_or(0);
+        sum.1 += number(" failed").unwrap_or(0);
+    }
+    sum
+}
+
+/// What a test run printed, without the tests that passed and without cargo's progress.
+fn failures(out: &str, err: &str) -> String {
+    let quiet = ["   Compiling", "    Finished", "     Running", "   Doc-tests", "running "];
+    let told = |line: &&str| !line.ends_with("... ok") && !quiet.iter().any(|start| line.starts_with(start));
+    let lines: Vec<&str> = out.lines().chain(err.lines()).filter(|line| !line.is_empty()).filter(told).collect();
+    lines[lines.len().saturating_sub(120)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_several_runs_are_summed_up() {
+        let out = "test a ... ok\ntest result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n\
+                   test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
+        assert_eq!(count(out), (15, 2));
+    }
+}

@@ -1,0 +1,123 @@
+//! What the tests need of others: installed once, from the package registries, into a cache directory.
+//!
+//! Each piece has a stamp beside it, a copy of the files it was made from; another stamp means: make it anew.
+
+use crate::process;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const INSTALL: Duration = Duration::from_secs(900);
+
+/// Programs of Debian packages, and the line that installs each.
+const TOOLS: [(&str, &str); 6] = [
+    ("java", "apt-get install -y openjdk-17-jdk-headless"),
+    ("javac", "apt-get install -y openjdk-17-jdk-headless"),
+    ("mvn", "apt-get install -y maven"),
+    ("kcat", "apt-get install -y kcat"),
+    ("python3", "apt-get install -y python3 python3-venv"),
+    ("go", "apt-get install -y golang-go   (1.21 or newer; Debian 12: from bookworm-backports, or https://go.dev/dl)"),
+];
+
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("scripts/ has a parent").to_owned()
+}
+
+/// `${XDG_CACHE_HOME:-~/.cache}/ringmill`
+pub(crate) fn cache() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join(".cache");
+    base.unwrap_or_else(home).join("ringmill")
+}
+
+/// Names every missing tool at once, each with the line that installs it.
+pub(crate) fn require(programs: &[&str]) -> Result<(), String> {
+    let missing: Vec<String> = programs
+        .iter()
+        .filter(|program| !process::on_path(program))
+        .map(|program| {
+            let line = TOOLS.iter().find(|(name, _)| name == program).map_or("", |(_, line)| line);
+            format!("{program} is missing: {line}")
+        })
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(missing.join("\n")) }
+}
+
+/// The folder of Apache Kafka's jars.
+pub(crate) fn kafka_libs() -> Result<PathBuf, String> {
+    require(&["java", "mvn"])?;
+    let pom = root().join("scripts/interop/kafka/pom.xml");
+    made("kafka", &[&pom], |dir| {
+        let mut mvn = Command::new("mvn");
+        mvn.args(["-q", "-B", "-Dstyle.color=never", "-f"]).arg(&pom);
+        mvn.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
+        mvn.arg(format!("-DoutputDirectory={}", dir.display())).current_dir(dir);
+        mvn
+    })
+}
+
+/// The folder of the compiled Java driver.
+pub(crate) fn java_classes(libs: &Path) -> Result<PathBuf, String> {
+    require(&["javac"])?;
+    let source = root().join("scripts/interop/java/Driver.java");
+    made("java", &[&source, &libs.join("stamp")], |dir| {
+        let mut javac = Command::new("javac");
+        javac.args(["-nowarn", "-d"]).arg(dir).arg("-cp").arg(libs.join("*")).arg(&source);
+        javac
+    })
+}
+
+/// A Python interpreter that has confluent-kafka.
+pub(crate) fn python() -> Result<PathBuf, String> {
+    require(&["python3"])?;
+    let requirements = root().join("scripts/interop/python/requirements.txt");
+    let dir = made("python", &[&requirements], |dir| {
+        let script =
+            "python3 -m venv --clear \"$0\" && \"$0\"/bin/pip install -q --disable-pip-version-check -r \"$1\"";
+        let mut sh = Command::new("sh");
+        sh.args(["-c", script]).arg(dir).arg(&requirements);
+        sh
+    })?;
+    Ok(dir.join("bin/python"))
+}
+
+/// The franz-go client, built.
+pub(crate) fn franz() -> Result<PathBuf, String> {
+    require(&["go"])?;
+    let source = root().join("scripts/interop/go");
+    let files = ["main.go", "go.mod", "go.sum"].map(|name| source.join(name));
+    let dir = made("go", &files.iter().collect::<Vec<_>>(), |dir| {
+        let mut go = Command::new("go");
+        go.args(["build", "-buildvcs=false", "-o"]).arg(dir.join("franz")).arg(".").current_dir(&source);
+        go
+    })?;
+    Ok(dir.join("franz"))
+}
+
+/// Installs all of it.
+pub(crate) fn everything() -> Result<(), String> {
+    require(&TOOLS.map(|(program, _)| program))?;
+    let libs = kafka_libs()?;
+    java_classes(&libs)?;
+    python()?;
+    franz().map(drop)
+}
+
+/// Gives the cached directory `name`; when it was made from other files than `sources`, it is emptied and made first.
+fn made(name: &str, sources: &[&PathBuf], make: impl FnOnce(&Path) -> Command) -> Result<PathBuf, String> {
+    let dir = cache().join(name);
+    let mut stamp = Vec::new();
+    for source in sources {
+        stamp.extend(std::fs::read(source).map_err(|e| format!("read {}: {e}", source.display()))?);
+    }
+    let stamped = dir.join("stamp");
+    if std::fs::read(&stamped).is_ok_and(|found| found == stamp) {
+        return Ok(dir);
+    }
+    println!("      installing {name} into {}", dir.display());
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).map_err(|e| format!("create {}: {e}", dir.display()))?;
+    process::output(&mut make(&dir), b"", INSTALL)?;
+    std::fs::write(&stamped, stamp).map_err(|e| format!("write {}: {e}", stamped.display()))?;
+    Ok(dir)
+}

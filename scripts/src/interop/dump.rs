@@ -1,0 +1,154 @@
+//! Kafka's DumpLogSegments accepts every file of the data directory: after a run, after a restart, after SIGKILL.
+
+use crate::interop::Env;
+use crate::interop::java::Java;
+use crate::interop::server::Server;
+use crate::tally::Tally;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run(env: &mut Env, server: &mut Server, tally: &mut Tally) {
+    tally.check("dump: every log while the broker runs", || logs(&env.java, &server.data(), false));
+    tally.check("dump: every log and index after a clean stop", || {
+        server.stop()?;
+        everything(&env.java, &server.data())
+    });
+    let mut ends = String::new();
+    tally.check("dump: the offsets after a restart are those from before", || {
+        server.start()?;
+        ends = offsets(env)?;
+        let written = more(env)?;
+        let now = offsets(env)?;
+        if now == ends { Err(format!("{written} records made no difference to\n{now}")) } else { Ok(written) }
+    });
+    tally.check("dump: every log right after SIGKILL", || {
+        ends = offsets(env)?;
+        server.kill();
+        logs(&env.java, &server.data(), true)
+    });
+    tally.check("dump: nothing was lost by SIGKILL", || {
+        let took = server.start()?;
+        let now = offsets(env)?;
+        if now != ends {
+            return Err(format!("before\n{ends}\nafter\n{now}"));
+        }
+        Ok(format!("restart to the first answer {} ms", took.as_millis()))
+    });
+    tally.check("dump: every log and index after SIGKILL, restart and stop", || {
+        server.stop()?;
+        everything(&env.java, &server.data())
+    });
+    tally.check("dump: the control, a flipped bit, is found", || planted(env, &server.data()));
+}
+
+fn offsets(env: &Env) -> Result<String, String> {
+    let text = env.java.tool_ok("GetOffsetShell", "", &["--bootstrap-server", &env.bootstrap, "--time", "-1"])?;
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    Ok(lines.join("\n"))
+}
+
+/// Writes a little more, through Java.
+fn more(env: &Env) -> Result<String, String> {
+    let topic = env.topic("after-restart");
+    let args = ["--topic", &topic, "--num-records", "5000", "--record-size", "500", "--throughput", "-1"];
+    let server = ["--bootstrap-server", &env.bootstrap];
+    env.java.tool_ok("ProducerPerformance", "", &[&server[..], &args[..]].concat())?;
+    Ok("5000".to_owned())
+}
+
+/// The `.log` files alone: the indexes of a running broker, and of one that was killed, still have room at their ends.
+pub(crate) fn logs(java: &Java, data: &Path, torn_tail: bool) -> Result<String, String> {
+    let mut files = files(data)?;
+    files.retain(|file| has_extension(file, &["log"]));
+    let (data_logs, metadata): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| !is_metadata(file));
+    dump(java, &["--deep-iteration"], &data_logs, torn_tail)?;
+    dump(java, &["--cluster-metadata-decoder", "--skip-record-metadata"], &metadata, torn_tail)?;
+    Ok(format!("{} logs", data_logs.len() + metadata.len()))
+}
+
+pub(crate) fn everything(java: &Java, data: &Path) -> Result<String, String> {
+    let files = files(data)?;
+    let (metadata, rest): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_metadata(file));
+    let segments: Vec<_> =
+        rest.into_iter().filter(|file| has_extension(file, &["log", "index", "timeindex", "txnindex"])).collect();
+    let indexes: Vec<_> =
+        segments.iter().filter(|file| has_extension(file, &["index", "timeindex"])).cloned().collect();
+    dump(java, &["--deep-iteration", "--index-sanity-check"], &segments, false)?;
+    dump(java, &["--verify-index-only"], &indexes, false)?;
+    let records: Vec<_> = metadata.into_iter().filter(|file| has_extension(file, &["log", "checkpoint"])).collect();
+    dump(java, &["--cluster-metadata-decoder", "--skip-record-metadata"], &records, false)?;
+    if segments.is_empty() || records.is_empty() {
+        return Err(format!("{} segments and indexes, {} metadata files", segments.len(), records.len()));
+    }
+    Ok(format!("{} segments and indexes, {} metadata files", segments.len(), records.len()))
+}
+
+/// Dumps the files and looks for anything that is not plain contents.
+fn dump(java: &Java, flags: &[&str], files: &[PathBuf], torn_tail: bool) -> Result<(), String> {
+    // Few at a time: the tool keeps what it prints in memory here.
+    for some in files.chunks(20) {
+        let list = some.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(",");
+        let said = java.ask(&[&["dump"], flags, &["--files", &list]].concat())?;
+        let (code, all) = (said.code, format!("{}\n{}", said.out, said.err));
+        let suspicious: Vec<&str> = all.lines().filter(|line| is_finding(line, torn_tail)).take(10).collect();
+        if code != 0 || !suspicious.is_empty() {
+            return Err(format!("{flags:?} exit {code}\n{}", suspicious.join("\n")));
+        }
+    }
+    Ok(())
+}
+
+/// Words that DumpLogSegments only prints about damage.
+fn is_finding(line: &str, torn_tail: bool) -> bool {
+    // A write that SIGKILL cut off in the middle was not acknowledged; recovery cuts it.
+    if torn_tail && line.contains(" invalid bytes at the end of ") {
+        return false;
+    }
+    let words = ["isvalid: false", "ismatch", "Non-consecutive", "not found in", "invalid bytes", "out of order"];
+    let errors = ["Exception", "Error", "orrupt", "Could not", "at org.apache", "Ignoring unknown"];
+    words.iter().chain(&errors).any(|word| line.contains(word))
+}
+
+fn planted(env: &Env, data: &Path) -> Result<String, String> {
+    let mut logs: Vec<PathBuf> =
+        files(data)?.into_iter().filter(|file| has_extension(file, &["log"]) && !is_metadata(file)).collect();
+    logs.retain(|file| std::fs::metadata(file).is_ok_and(|meta| meta.len() > 200));
+    let sound = logs.first().ok_or("no log has records")?;
+    let damaged = env.scratch.join(sound.file_name().expect("a file has a name"));
+    let mut bytes = std::fs::read(sound).map_err(|e| e.to_string())?;
+    bytes[100] ^= 0x10;
+    std::fs::write(&damaged, bytes).map_err(|e| e.to_string())?;
+    match dump(&env.java, &["--deep-iteration"], &[damaged], false) {
+        Ok(()) => Err("a flipped bit went unseen: this check is blind".to_owned()),
+        Err(_) => Ok(String::new()),
+    }
+}
+
+/// Every file below the data directory.
+fn files(data: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    let mut directories = vec![data.to_owned()];
+    while let Some(directory) = directories.pop() {
+        let entries = std::fs::read_dir(&directory).map_err(|e| format!("list {}: {e}", directory.display()))?;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    // Deleted topics wait for their end under another name.
+    found.retain(|path| !path.components().any(|part| part.as_os_str().to_string_lossy().ends_with("-delete")));
+    found.sort();
+    Ok(found)
+}
+
+fn is_metadata(file: &Path) -> bool {
+    file.components().any(|part| part.as_os_str() == "__cluster_metadata-0")
+}
+
+fn has_extension(file: &Path, extensions: &[&str]) -> bool {
+    file.extension().is_some_and(|extension| extensions.iter().any(|one| extension == *one))
+}

@@ -1,0 +1,168 @@
+//! `cargo x interop`: real clients and Kafka's own tools against a broker.
+//!
+//! The broker is ringmill unless `--control` asks for Apache Kafka itself, which has to pass everything too: that is
+//! what shows that a check asks for the right thing. `--bootstrap` takes a broker that already runs.
+
+mod acks;
+mod crash;
+mod dump;
+mod java;
+mod kcat;
+mod lines;
+mod matrix;
+mod python;
+mod server;
+mod tools;
+
+use crate::deps;
+use crate::tally::Tally;
+use java::Java;
+use server::{Kind, Server};
+use std::path::{Path, PathBuf};
+
+/// The parts of the suite, in the order in which they run.
+pub(crate) const PARTS: [&str; 6] = ["tools", "kcat", "python", "matrix", "dump", "crash"];
+
+#[derive(Default)]
+pub(crate) struct Options {
+    /// Which of [`PARTS`] to run; empty means all.
+    pub parts: Vec<String>,
+    /// A broker that already runs, as HOST:PORT; `dump` and `crash` are left out then.
+    pub bootstrap: Option<String>,
+    /// The broker's binary; built when not given.
+    pub binary: Option<PathBuf>,
+    /// Apache Kafka in place of ringmill.
+    pub control: bool,
+    /// Fewer records and fewer rounds.
+    pub quick: bool,
+}
+
+/// What a check needs: the address of the broker and the clients.
+pub(crate) struct Env {
+    pub bootstrap: String,
+    pub java: Java,
+    pub python: PathBuf,
+    pub franz: PathBuf,
+    /// For files of this run.
+    pub scratch: PathBuf,
+    pub quick: bool,
+    /// Makes topic names of this run its own.
+    suffix: String,
+}
+
+impl Env {
+    pub(crate) fn topic(&self, name: &str) -> String {
+        format!("{name}-{}", self.suffix)
+    }
+
+    /// Creates a topic that keeps records of any age, and waits until each partition answers.
+    ///
+    /// Apache Kafka may refuse the first batch to a partition that it just learned of and then take the second: an
+    /// idempotent producer never recovers from that, as any sequence is good for a producer that was not seen before.
+    pub(crate) fn create_topic(&self, topic: &str, partitions: u32) -> Result<(), String> {
+        create_topic(&self.java, &self.bootstrap, topic, partitions)
+    }
+}
+
+fn create_topic(java: &Java, bootstrap: &str, topic: &str, partitions: u32) -> Result<(), String> {
+    let count = partitions.to_string();
+    let server = ["--bootstrap-server", bootstrap, "--topic", topic];
+    let create = ["--create", "--partitions", &count, "--replication-factor", "1", "--config", "retention.ms=-1"];
+    java.tool_ok("TopicCommand", "", &[&server[..], &create[..]].concat())?;
+    let ends = java.tool_ok("GetOffsetShell", "", &server)?;
+    if ends.lines().filter(|line| line.ends_with(":0")).count() != partitions as usize {
+        return Err(format!("{topic} should have {partitions} empty partitions\n{ends}"));
+    }
+    Ok(())
+}
+
+pub(crate) fn run(options: &Options, tally: &mut Tally) {
+    let unknown: Vec<&String> = options.parts.iter().filter(|part| !PARTS.contains(&part.as_str())).collect();
+    if !unknown.is_empty() {
+        tally.check("interop", || Err(format!("no such part: {unknown:?}; there are {PARTS:?}")));
+        return;
+    }
+    let scratch = Scratch::new();
+    let mut prepared = None;
+    tally.check("interop: what the clients need is installed", || {
+        prepared = Some(prepare(options, &scratch.0)?);
+        Ok(String::new())
+    });
+    if let Some((env, server)) = prepared {
+        run_parts(options, env, server, tally);
+    }
+}
+
+fn run_parts(options: &Options, mut env: Env, mut server: Option<Server>, tally: &mut Tally) {
+    let wanted = |part: &str| options.parts.is_empty() || options.parts.iter().any(|one| one == part);
+    if wanted("tools") {
+        tools::run(&env, tally);
+    }
+    if wanted("kcat") {
+        kcat::run(&env, tally);
+    }
+    if wanted("python") {
+        python::run(&env, tally);
+    }
+    if wanted("matrix") {
+        matrix::run(&env, tally);
+    }
+    if let Some(server) = &mut server {
+        if tally.check("interop: the broker is still there", || server.alive().map(|()| String::new()))
+            && wanted("dump")
+        {
+            dump::run(&mut env, server, tally);
+        }
+        server.kill();
+    }
+    if wanted("crash") && options.bootstrap.is_none() {
+        let Ok(kind) = kind(options, env.java.libs()) else { return };
+        crash::run(&env, &kind, tally);
+    }
+}
+
+fn prepare(options: &Options, scratch: &Path) -> Result<(Env, Option<Server>), String> {
+    deps::require(&["java", "javac", "mvn", "kcat", "python3", "go"])?;
+    let libs = deps::kafka_libs()?;
+    let java = Java::start(&libs, &deps::java_classes(&libs)?)?;
+    let (python, franz) = (deps::python()?, deps::franz()?);
+    let server = match &options.bootstrap {
+        Some(_) => None,
+        // Small segments, so that a run rolls some.
+        None => {
+            Some(Server::create(&kind(options, &libs)?, &scratch.join("broker"), &[("log.segment.bytes", "16777216")])?)
+        }
+    };
+    let bootstrap = options.bootstrap.clone().unwrap_or_else(|| server.as_ref().unwrap().bootstrap());
+    let suffix = std::process::id().to_string();
+    let env = Env { bootstrap, java, python, franz, scratch: scratch.to_owned(), quick: options.quick, suffix };
+    Ok((env, server))
+}
+
+fn kind(options: &Options, libs: &Path) -> Result<Kind, String> {
+    if options.control {
+        return Ok(Kind::Kafka { libs: libs.to_owned() });
+    }
+    Ok(Kind::Ringmill { binary: options.binary.clone().map_or_else(crate::ci::build_broker, Ok)? })
+}
+
+/// A directory that goes away with the run; `KEEP=1` keeps it for a look at the broker's log and data.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Scratch {
+        let dir = std::env::temp_dir().join(format!("ringmill-interop-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("the temporary directory takes a new directory");
+        Scratch(dir)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if std::env::var_os("KEEP").is_some() {
+            println!("      kept {}", self.0.display());
+        } else {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}

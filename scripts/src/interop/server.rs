@@ -1,0 +1,189 @@
+//! A broker under test: ringmill, or Apache Kafka as the control that every check must pass with.
+
+use crate::process;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const START: Duration = Duration::from_secs(90);
+const STOP: Duration = Duration::from_secs(40);
+const CLUSTER_ID: &str = "WbjIpBzRRpmpIbDrVba8wA";
+
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Ringmill { binary: PathBuf },
+    Kafka { libs: PathBuf },
+}
+
+/// One broker process on loopback, with a directory of its own. Dropping it kills the process; the directory stays.
+pub(crate) struct Server {
+    kind: Kind,
+    dir: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// Writes server.properties into `dir` and starts; returns when the broker answers requests.
+    pub(crate) fn create(kind: &Kind, dir: &Path, overrides: &[(&str, &str)]) -> Result<Server, String> {
+        std::fs::create_dir_all(dir).map_err(|e| format!("create {}: {e}", dir.display()))?;
+        let (port, controller) = (free_port()?, free_port()?);
+        let mut server = Server { kind: kind.clone(), dir: dir.to_owned(), port, child: None };
+        let properties = server.properties(controller, overrides);
+        std::fs::write(server.properties_file(), properties).map_err(|e| format!("write server.properties: {e}"))?;
+        if let Kind::Kafka { libs } = kind {
+            let mut format = java(libs, "-Xmx256m");
+            format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(server.properties_file());
+            process::output(&mut format, b"", START)?;
+        }
+        server.start()?;
+        Ok(server)
+    }
+
+    pub(crate) fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// Starts the process again on the same directory and waits until it answers; gives the time that took.
+    pub(crate) fn start(&mut self) -> Result<Duration, String> {
+        let started = Instant::now();
+        let log = std::fs::File::options().create(true).append(true).open(self.log()).map_err(|e| e.to_string())?;
+        let mut command = match &self.kind {
+            Kind::Ringmill { binary } => {
+                let mut command = Command::new(binary);
+                command.arg("serve").arg(self.properties_file());
+                command
+            }
+            Kind::Kafka { libs } => {
+                let mut command = java(libs, "-Xmx768m");
+                command.arg("kafka.Kafka").arg(self.properties_file());
+                command
+            }
+        };
+        command.stdin(Stdio::null()).stderr(log.try_clone().map_err(|e| e.to_string())?).stdout(log);
+        self.child = Some(command.spawn().map_err(|e| format!("start the broker: {e}"))?);
+        while !answers(self.port) {
+            if let Ok(Some(status)) = self.child.as_mut().unwrap().try_wait() {
+                self.child = None;
+                return Err(format!("the broker ended with {status}\n{}", process::file_tail(&self.log(), 20)));
+            }
+            if started.elapsed() > START {
+                return Err(format!("the broker does not answer\n{}", process::file_tail(&self.log(), 20)));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(started.elapsed())
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM, and waits for the clean end.
+    pub(crate) fn stop(&mut self) -> Result<(), String> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        process::terminate(child.id())?;
+        let deadline = Instant::now() + STOP;
+        while Instant::now() < deadline {
+            if child.try_wait().map_err(|e| e.to_string())?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        Err(format!("no clean stop within {STOP:?} of SIGTERM\n{}", process::file_tail(&self.log(), 20)))
+    }
+
+    /// An error when the process is gone, with the end of its log.
+    pub(crate) fn alive(&mut self) -> Result<(), String> {
+        match self.child.as_mut().map(Child::try_wait) {
+            Some(Ok(None)) => Ok(()),
+            other => Err(format!("the broker is gone ({other:?})\n{}", process::file_tail(&self.log(), 20))),
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("broker.log")
+    }
+
+    fn properties_file(&self) -> PathBuf {
+        self.dir.join("server.properties")
+    }
+
+    fn properties(&self, controller: u16, overrides: &[(&str, &str)]) -> String {
+        let (port, data) = (self.port, self.data());
+        let mut text = format!(
+            "process.roles=broker,controller\nnode.id=1\n\
+             controller.quorum.voters=1@127.0.0.1:{controller}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             controller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+             inter.broker.listener.name=PLAINTEXT\n\
+             log.dirs={}\n\
+             offsets.topic.replication.factor=1\n\
+             transaction.state.log.replication.factor=1\n\
+             transaction.state.log.min.isr=1\n\
+             group.initial.rebalance.delay.ms=0\n",
+            data.display()
+        );
+        for (key, value) in overrides {
+            text.push_str(&format!("{key}={value}\n"));
+        }
+        text
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A JVM with Kafka's jars on its class path, ready for a main class and its arguments.
+pub(crate) fn java(libs: &Path, heap: &str) -> Command {
+    jvm(heap, &[&libs.join("*")])
+}
+
+/// A JVM with these entries on its class path, after the one that configures logging.
+pub(crate) fn jvm(heap: &str, class_path: &[&Path]) -> Command {
+    let logging = crate::deps::root().join("scripts/interop/kafka");
+    let mut entries = vec![logging.display().to_string()];
+    entries.extend(class_path.iter().map(|entry| entry.display().to_string()));
+    let mut command = Command::new("java");
+    command.args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-cp"]);
+    command.arg(entries.join(":"));
+    command
+}
+
+/// A port that nothing listened on a moment ago.
+fn free_port() -> Result<u16, String> {
+    let probe = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    probe.map(|address| address.port()).map_err(|e| format!("find a free port: {e}"))
+}
+
+/// True when ApiVersions (version 0) gets an answer with no error.
+fn answers(port: u16) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut socket = TcpStream::connect_timeout(&address, Duration::from_millis(500))?;
+        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        // length 10; key 18, version 0, correlation id 7, null client id
+        socket.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 255, 255])?;
+        let mut head = [0; 10];
+        socket.read_exact(&mut head)?;
+        Ok(head[4..] == [0, 0, 0, 7, 0, 0])
+    };
+    ask().unwrap_or(false)
+}
