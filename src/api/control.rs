@@ -1,0 +1,145 @@
+//! Requests that change metadata: taken to the controller on shard 0, carried out there, answered when every shard has
+//! applied the new image.
+
+mod create_partitions;
+mod create_topics;
+mod configs;
+mod delete_topics;
+mod describe_quorum;
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use shards::{Chunk, Lane, ShardId};
+use state::metadata::Image;
+use wire::ApiKey;
+use wire::header::RequestHeader;
+
+use super::{Api, Context, ReplyTo, table};
+use crate::calls::{Call, ControlReply, ControlRequest, Ticket};
+use crate::controller::Controller;
+use crate::net::{Outcome, Reply};
+
+/// The controller and how far each shard has followed it. On shard 0 only.
+pub(super) struct Control {
+    pub(super) controller: RefCell<Controller>,
+    /// The image each shard has applied last.
+    applied: RefCell<Vec<i64>>,
+    waiting: RefCell<Vec<Waker>>,
+    published: Cell<i64>,
+}
+
+impl Control {
+    pub(super) fn new(controller: Controller, shards: u16) -> Self {
+        let version = controller.image().version();
+        Self {
+            controller: RefCell::new(controller),
+            applied: RefCell::new(vec![version; usize::from(shards)]),
+            waiting: RefCell::default(),
+            published: Cell::new(version),
+        }
+    }
+}
+
+/// Handler of every API that the controller answers.
+pub(super) fn forward(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, String> {
+    let request = ControlRequest::Frame { frame: cx.frame.to_vec(), listener: cx.listener };
+    let router = Rc::clone(&api.router);
+    Ok(api.spawn(to, async move {
+        match router.control(request).await {
+            ControlReply::Frame(bytes) => Some(Reply::bytes(bytes)),
+            _ => None,
+        }
+    }))
+}
+
+impl Api {
+    /// Carries out work for `from`, on the controller's shard.
+    pub fn control(&self, from: ShardId, ask: Ticket, request: ControlRequest) {
+        let api = self.shared();
+        self.core.spawn(async move {
+            let reply = match request {
+                ControlRequest::Frame { frame, listener } => api.run_frame(frame, listener).await,
+                ControlRequest::AutoCreate { topics } => ControlReply::Created(create_topics::auto(&api, topics).await),
+                ControlRequest::ProducerIds => api.allocate_producer_ids(),
+            };
+            api.core.call(from, Lane::Reply, Call::Controlled { ask, reply: Box::new(reply) });
+        });
+    }
+
+    async fn run_frame(&self, frame: Vec<u8>, listener: usize) -> ControlReply {
+        let peeked = RequestHeader::peek(&frame);
+        let entry = peeked.and_then(|(key, version)| Some((table::find(key)?, version)));
+        let Some((entry, version)) = entry else { return ControlReply::Close };
+        let cx = match Context::new(entry.key, version, listener, Chunk::from(frame)) {
+            Ok(cx) => cx,
+            Err(_) => return ControlReply::Close,
+        };
+        let bytes = match entry.key {
+            ApiKey::CreateTopics => create_topics::run(self, &cx).await,
+            ApiKey::DeleteTopics => delete_topics::run(self, &cx).await,
+            ApiKey::CreatePartitions => create_partitions::run(self, &cx).await,
+            ApiKey::IncrementalAlterConfigs => configs::run_incremental(self, &cx).await,
+            ApiKey::AlterConfigs => configs::run_legacy(self, &cx).await,
+            ApiKey::DescribeQuorum => describe_quorum::run(self, &cx),
+            key => Err(format!("{} is not the controller's", key.name())),
+        };
+        match bytes {
+            Ok(bytes) => ControlReply::Frame(bytes),
+            Err(why) => {
+                crate::metrics::log::info(format_args!("closing a connection: {why}"));
+                ControlReply::Close
+            }
+        }
+    }
+
+    /// The controller; requests for it arrive on its shard only.
+    fn controller(&self) -> &Control {
+        self.control.get().expect("control requests go to the controller's shard")
+    }
+
+    fn allocate_producer_ids(&self) -> ControlReply {
+        match self.controller().controller.borrow_mut().allocate_producer_ids() {
+            Ok((first, count)) => ControlReply::ProducerIds { first, count },
+            Err(error) => ControlReply::Failed(error.to_string()),
+        }
+    }
+
+    /// Tells every shard of a new image, and waits until all have applied it.
+    async fn publish(&self, image: Arc<Image>) {
+        let control = self.controller();
+        let version = image.version();
+        if version > control.published.replace(version.max(control.published.get())) {
+            for shard in 0..self.core.count() {
+                self.core.call(ShardId(shard), Lane::Request, Call::Publish(Arc::clone(&image)));
+            }
+        }
+        poll_fn(|cx| {
+            if control.applied.borrow().iter().all(|applied| *applied >= version) {
+                return Poll::Ready(());
+            }
+            control.waiting.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// A shard has applied an image.
+    pub fn applied(&self, by: ShardId, version: i64) {
+        let control = self.controller();
+        control.applied.borrow_mut()[usize::from(by.0)] = version;
+        control.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+    }
+
+    /// Ends the metadata log cleanly, where this is the controller's shard.
+    pub fn close_controller(&self) {
+        if let Some(control) = self.control.get()
+            && let Err(error) = control.controller.borrow_mut().close()
+        {
+            crate::metrics::log::error(format_args!("close the metadata log: {error}"));
+        }
+    }
+}

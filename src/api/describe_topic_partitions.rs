@@ -1,0 +1,85 @@
+//! DescribeTopicPartitions (key 75, KIP-966): topics by name in order, a page of partitions at a time.
+
+use state::metadata::{Partition, Topic};
+use wire::ErrorCode;
+use wire::generated::describe_topic_partitions_request::DescribeTopicPartitionsRequest;
+use wire::generated::describe_topic_partitions_response::{
+    Cursor, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition,
+    DescribeTopicPartitionsResponseTopic,
+};
+
+use super::metadata::ALL_TOPIC_OPERATIONS;
+use super::{Api, Context, ReplyTo, topics};
+use crate::net::Outcome;
+
+type ResponseTopic = DescribeTopicPartitionsResponseTopic<'static>;
+
+pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, String> {
+    let request: DescribeTopicPartitionsRequest<'_> = cx.decode()?;
+    let image = api.router.image();
+    let from = request.cursor.as_ref();
+    if from.is_some_and(|cursor| cursor.partition_index < 0) {
+        return Err("a cursor below partition 0".into());
+    }
+    let mut names: Vec<&str> = request.topics.iter().map(|topic| topic.name.as_ref()).collect();
+    if names.is_empty() {
+        names = image.topics().map(|topic| topic.name.as_ref()).collect();
+    }
+    names.sort_unstable();
+    names.dedup();
+    names.retain(|name| from.is_none_or(|cursor| *name >= cursor.topic_name.as_ref()));
+
+    let mut left = request.response_partition_limit.clamp(1, api.settings.max_request_partition_size_limit) as usize;
+    let mut response = DescribeTopicPartitionsResponse::default();
+    for name in names {
+        let first = from.filter(|cursor| cursor.topic_name == name).map_or(0, |cursor| cursor.partition_index as usize);
+        let Some(topic) = image.topic(name) else {
+            response.topics.push(unknown(name));
+            continue;
+        };
+        if left == 0 {
+            response.next_cursor = Some(Cursor { topic_name: name.to_owned().into(), partition_index: 0 });
+            break;
+        }
+        let last = topic.partitions.len().min(first + left);
+        response.topics.push(page(topic, first.min(last), last));
+        left -= last.saturating_sub(first);
+        if last < topic.partitions.len() {
+            let partition_index = last as i32;
+            response.next_cursor = Some(Cursor { topic_name: name.to_owned().into(), partition_index });
+            break;
+        }
+    }
+    Ok(Outcome::Reply(cx.reply(&response)))
+}
+
+fn page(topic: &Topic, first: usize, last: usize) -> ResponseTopic {
+    let partitions = topic.partitions[first..last].iter().enumerate();
+    ResponseTopic {
+        name: Some(topic.name.to_string().into()),
+        topic_id: topic.id,
+        is_internal: topics::is_internal(&topic.name),
+        partitions: partitions.map(|(i, partition)| described(first + i, partition)).collect(),
+        topic_authorized_operations: ALL_TOPIC_OPERATIONS,
+        ..Default::default()
+    }
+}
+
+fn described(index: usize, partition: &Partition) -> DescribeTopicPartitionsResponsePartition {
+    DescribeTopicPartitionsResponsePartition {
+        partition_index: index as i32,
+        leader_id: partition.leader,
+        leader_epoch: partition.leader_epoch,
+        replica_nodes: partition.replicas.clone(),
+        isr_nodes: partition.isr.clone(),
+        eligible_leader_replicas: Some(Vec::new()),
+        last_known_elr: Some(Vec::new()),
+        ..Default::default()
+    }
+}
+
+fn unknown(name: &str) -> ResponseTopic {
+    let valid = state::metadata::is_valid_topic_name(name);
+    let code = if valid { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::InvalidTopicException };
+    ResponseTopic { error_code: code as i16, name: Some(name.to_owned().into()), ..Default::default() }
+}

@@ -1,0 +1,266 @@
+//! The APIs of the protocol: one table, one file for each API. Errors of the rooms below become Kafka's codes here and
+//! nowhere else.
+
+mod api_versions;
+mod control;
+mod delete_records;
+mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
+mod describe_topic_partitions;
+mod fetch;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+mod table;
+mod topics;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use shards::{Chunk, Core, Lane, Nanos, ShardId, SocketId};
+use state::metadata::Image;
+use wire::codec::{DecodeError, Decoder, Encoder};
+use wire::header::{RequestHeader, encode_response_header};
+use wire::{ApiKey, Message};
+
+use crate::calls::{Appended, Call, Query, ReadDone, Ticket};
+use crate::config::Broker;
+use crate::controller::Controller;
+use crate::net::{Handler, Outcome, Reply, Request, Sequence};
+use crate::partition::Partitions;
+use crate::route::{CONTROLLER, Router};
+use control::Control;
+
+/// What the handlers of one shard work with.
+pub struct Api {
+    pub(crate) core: Core<Call>,
+    pub(crate) settings: Arc<Broker>,
+    pub(crate) router: Rc<Router>,
+    pub(crate) partitions: Rc<Partitions>,
+    produces: produce::Produces,
+    fetches: fetch::Fetches,
+    ready: RefCell<Vec<(ReplyTo, Option<Reply>)>>,
+    expiries: RefCell<BinaryHeap<Reverse<(Nanos, u32, u32)>>>,
+    myself: std::rc::Weak<Api>,
+    /// The next producer id of this shard's block, and the end of the block.
+    producer_ids: Cell<(i64, i64)>,
+    /// On shard 0.
+    control: OnceCell<Control>,
+}
+
+/// One request while it is handled. Clones share its bytes.
+#[derive(Clone)]
+pub(crate) struct Context {
+    listener: usize,
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    /// The whole request; its body starts at `body_at`.
+    frame: Chunk,
+    body_at: usize,
+}
+
+/// Where a reply belongs: a connection, and its place among the replies there.
+#[derive(Clone, Copy)]
+pub(crate) struct ReplyTo {
+    socket: SocketId,
+    sequence: Sequence,
+}
+
+impl Api {
+    pub fn new(core: Core<Call>, settings: Arc<Broker>, router: Rc<Router>, partitions: Rc<Partitions>) -> Rc<Self> {
+        let slots = settings.fetch_session_slots.div_ceil(usize::from(core.count()));
+        let seed = core.wall_ms() as u32 ^ core.now().0 as u32;
+        let fetches = fetch::Fetches::new(core.id().0, core.count(), slots, seed);
+        Rc::new_cyclic(|myself| Self {
+            core,
+            settings,
+            router,
+            partitions,
+            produces: produce::Produces::default(),
+            fetches,
+            ready: RefCell::default(),
+            expiries: RefCell::default(),
+            myself: myself.clone(),
+            producer_ids: Cell::new((0, 0)),
+            control: OnceCell::new(),
+        })
+    }
+
+    /// The controller lives beside this shard's handlers from now on.
+    pub fn host_controller(&self, controller: Controller) {
+        let control = Control::new(controller, self.core.count());
+        assert!(self.control.set(control).is_ok(), "there is one controller");
+    }
+
+    /// The controller's newest image has come: partitions are opened and closed after it, then routes lead to them.
+    pub fn apply(&self, image: Arc<Image>) {
+        let version = image.version();
+        self.partitions.apply(&image, &self.settings);
+        self.router.apply(image);
+        self.core.call(CONTROLLER, Lane::Reply, Call::Applied { version });
+    }
+
+    /// Answers a question of another shard's about partitions of this one.
+    pub fn asked(&self, from: ShardId, ask: Ticket, query: Query) {
+        let answer = Box::new(self.partitions.answer(query));
+        self.core.call(from, Lane::Reply, Call::Answer { ask, answer });
+    }
+
+    pub fn appended(&self, appended: Appended) {
+        produce::appended(self, appended);
+    }
+
+    pub fn read_done(&self, done: ReadDone) {
+        fetch::read_done(self, done);
+    }
+
+    pub fn grew(&self, fetch: Ticket, bytes: u64) {
+        fetch::grew(self, fetch, bytes);
+    }
+
+    pub fn closed(&self, socket: SocketId) {
+        fetch::forget(self, socket);
+    }
+
+    /// Answers the fetches whose time is over.
+    pub fn expire(&self) {
+        let now = self.core.now();
+        loop {
+            let mut expiries = self.expiries.borrow_mut();
+            let Some(Reverse((deadline, index, generation))) = expiries.peek().copied() else { return };
+            if deadline > now {
+                self.core.wake_at(deadline);
+                return;
+            }
+            expiries.pop();
+            drop(expiries);
+            fetch::expired(self, Ticket { index, generation });
+        }
+    }
+
+    /// Runs `each` on the replies that became ready since the last call.
+    pub fn drain_ready(&self, mut each: impl FnMut(SocketId, Sequence, Option<Reply>)) -> bool {
+        let mut ready = std::mem::take(&mut *self.ready.borrow_mut());
+        let any = !ready.is_empty();
+        for (to, reply) in ready.drain(..) {
+            each(to.socket, to.sequence, reply);
+        }
+        let mut kept = self.ready.borrow_mut();
+        if kept.is_empty() {
+            *kept = ready;
+        }
+        any
+    }
+
+    /// Hands in the reply to a request that was answered later; `None` closes the connection instead.
+    fn settle_reply(&self, to: ReplyTo, reply: Option<Reply>) {
+        self.ready.borrow_mut().push((to, reply));
+    }
+
+    fn expire_at(&self, deadline: Nanos, ticket: Ticket) {
+        self.expiries.borrow_mut().push(Reverse((deadline, ticket.index, ticket.generation)));
+        self.core.wake_at(deadline);
+    }
+
+    /// Runs a handler that waits for others, and hands in its reply.
+    fn spawn(&self, to: ReplyTo, reply: impl Future<Output = Option<Reply>> + 'static) -> Outcome {
+        let Some(api) = self.myself.upgrade() else { return Outcome::Close("the shard is stopping".into()) };
+        self.core.spawn(async move {
+            let reply = reply.await;
+            api.settle_reply(to, reply);
+            api.core.wake_at(Nanos(0));
+        });
+        Outcome::Later
+    }
+
+    /// The handle that tasks keep.
+    fn shared(&self) -> Rc<Api> {
+        self.myself.upgrade().expect("handlers run while their shard lives")
+    }
+}
+
+impl Handler for Api {
+    fn may_overlap(&self, frame: &[u8]) -> bool {
+        matches!(RequestHeader::peek(frame), Some((key, _)) if key == ApiKey::Produce as i16)
+    }
+
+    fn handle(&self, request: Request) -> Outcome {
+        let Some((key, version)) = RequestHeader::peek(&request.frame) else {
+            return Outcome::Close("a request shorter than its header".into());
+        };
+        let Some(entry) = table::find(key) else { return Outcome::Close(format!("unknown API key {key}")) };
+        if !entry.accepts(version) {
+            if entry.key == ApiKey::ApiVersions {
+                return api_versions::unsupported(&request.frame);
+            }
+            return Outcome::Close(format!("{} version {version} is not supported", entry.key.name()));
+        }
+        let to = ReplyTo { socket: request.socket, sequence: request.sequence };
+        let cx = Context::new(entry.key, version, request.listener, request.frame);
+        cx.and_then(|cx| (entry.handle)(self, &cx, to)).unwrap_or_else(Outcome::Close)
+    }
+}
+
+impl Context {
+    fn new(key: ApiKey, version: i16, listener: usize, frame: Chunk) -> Result<Self, String> {
+        let mut d = Decoder::new(&frame);
+        let header = RequestHeader::decode(&mut d, key.request_header_version(version));
+        let correlation_id = header.map_err(|error| format!("bad request header: {error}"))?.correlation_id;
+        let body_at = d.position();
+        Ok(Self { listener, key, version, correlation_id, frame, body_at })
+    }
+
+    /// The name that the client gave itself.
+    fn client_id(&self) -> Option<String> {
+        let mut d = Decoder::new(&self.frame);
+        let header = RequestHeader::decode(&mut d, self.key.request_header_version(self.version)).ok()?;
+        header.client_id.map(|id| id.into_owned())
+    }
+
+    /// A decoder that stands at the body; positions are those of the frame.
+    fn body(&self) -> Decoder<'_> {
+        let mut d = Decoder::new(&self.frame);
+        d.skip(self.body_at).expect("the header was read before");
+        d
+    }
+
+    fn malformed(&self, error: DecodeError) -> String {
+        format!("{} version {}: {error}", self.key.name(), self.version)
+    }
+
+    /// For handlers that answer later.
+    fn later(&self) -> Self {
+        self.clone()
+    }
+
+    /// The request's body as `T`; the error text says what is wrong with it.
+    fn decode<'a, T: Message<'a>>(&'a self) -> Result<T, String> {
+        let mut d = self.body();
+        let request = T::decode(&mut d, self.version).and_then(|request| d.finish().map(|()| request));
+        request.map_err(|error| self.malformed(error))
+    }
+
+    /// A whole response frame.
+    fn reply<'a>(&self, response: &impl Message<'a>) -> Reply {
+        let mut e = open_response(self.key, self.version, self.correlation_id);
+        response.encode(&mut e, self.version);
+        e.end_frame();
+        Reply::bytes(e.buf)
+    }
+}
+
+/// Starts a response frame: its size is filled in by `end_frame`.
+fn open_response(key: ApiKey, version: i16, correlation_id: i32) -> Encoder {
+    let mut e = Encoder::with_capacity(128);
+    e.begin_frame();
+    encode_response_header(&mut e, correlation_id, key.response_header_version(version));
+    e
+}
+

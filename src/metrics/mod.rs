@@ -1,0 +1,3 @@
+//! What the broker tells about itself. For now: its log lines.
+
+pub mod log;

@@ -1,0 +1,158 @@
+//! One client connection: frames in, replies out in the order of the requests.
+//!
+//! Apache Kafka handles one request of a connection at a time. Produce requests may overlap here, because their order
+//! is fixed when they are read and their replies wait for each other; anything else has the connection to itself, so
+//! that a parked fetch holds back what comes after it, as clients expect.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use shards::{Chunk, Out};
+
+use super::frames::{Cut, FrameError, Framer};
+
+/// Requests of one connection that may wait for their replies at once. Clients use 5; more is a tool or a mistake.
+const OUTSTANDING_MAX: usize = 256;
+
+/// The place of a request in its connection's order of replies.
+pub(crate) type Sequence = u64;
+
+/// A complete response, in the pieces it is sent in.
+#[derive(Debug)]
+pub struct Reply(pub Vec<Out>);
+
+impl Reply {
+    pub fn bytes(frame: Vec<u8>) -> Self {
+        Self(vec![Out::Bytes(frame)])
+    }
+}
+
+/// How far a request got when its handler returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Running {
+    /// A reply comes later; more produce requests may be read meanwhile.
+    Overlapping,
+    /// A reply comes later; nothing else is read until then.
+    Alone,
+}
+
+pub(crate) struct Connection {
+    pub(crate) peer: SocketAddr,
+    pub(crate) listener: usize,
+    framer: Framer,
+    /// Input that came while a request had the connection to itself.
+    backlog: VecDeque<Chunk>,
+    backlog_bytes: usize,
+    replies: VecDeque<Option<Reply>>,
+    first: Sequence,
+    alone: bool,
+    pub(crate) reading_paused: bool,
+    pub(crate) closing: bool,
+    /// When the last whole request arrived or the last reply left, for `connections.max.idle.ms`.
+    pub(crate) active_at_ns: u64,
+}
+
+impl Connection {
+    pub(crate) fn new(peer: SocketAddr, listener: usize, frame_size_max: usize, now_ns: u64) -> Self {
+        Self {
+            peer,
+            listener,
+            framer: Framer::new(frame_size_max),
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            replies: VecDeque::new(),
+            first: 0,
+            alone: false,
+            reading_paused: false,
+            closing: false,
+            active_at_ns: now_ns,
+        }
+    }
+
+    /// Takes what the socket delivered.
+    pub(crate) fn feed(&mut self, chunk: Chunk) {
+        if self.backlog.is_empty() && !self.framer.has_input() && !self.is_held() {
+            self.framer.feed(chunk);
+        } else {
+            // A copy, because the ring's buffers are few and this may stay for as long as a fetch is parked.
+            self.backlog_bytes += chunk.len();
+            self.backlog.push_back(if self.framer.is_mid_frame() { chunk } else { Chunk::from(chunk.to_vec()) });
+        }
+    }
+
+    /// The next frame that may be handled now.
+    pub(crate) fn next(&mut self) -> Result<Cut, FrameError> {
+        loop {
+            if self.is_held() {
+                return Ok(Cut::Hungry);
+            }
+            match self.framer.next()? {
+                Cut::Hungry => {}
+                cut => return Ok(cut),
+            }
+            let Some(chunk) = self.backlog.pop_front() else { return Ok(Cut::Hungry) };
+            self.backlog_bytes -= chunk.len();
+            self.framer.feed(chunk);
+        }
+    }
+
+    /// True while what was read must wait for replies.
+    pub(crate) fn is_held(&self) -> bool {
+        self.alone || self.closing || self.replies.len() >= OUTSTANDING_MAX
+    }
+
+    /// True if a produce request is the only kind that may start now.
+    pub(crate) fn has_outstanding(&self) -> bool {
+        !self.replies.is_empty()
+    }
+
+    pub(crate) fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty() || self.framer.has_input()
+    }
+
+    pub(crate) fn backlog_bytes(&self) -> usize {
+        self.backlog_bytes
+    }
+
+    /// Puts a frame back that may not start yet; it is the next one again once the replies before it have left.
+    pub(crate) fn hold_back(&mut self, frame: &Chunk) {
+        let mut bytes = Vec::with_capacity(frame.len() + 4);
+        bytes.extend_from_slice(&(frame.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(frame);
+        if let Some(rest) = self.framer.take_input() {
+            self.backlog_bytes += rest.len();
+            self.backlog.push_front(Chunk::from(rest.to_vec()));
+        }
+        self.backlog_bytes += bytes.len();
+        self.backlog.push_front(Chunk::from(bytes));
+        self.alone = true;
+    }
+
+    /// Reserves the place of a request whose reply comes later.
+    pub(crate) fn reserve(&mut self, running: Running) -> Sequence {
+        self.replies.push_back(None);
+        self.alone |= running == Running::Alone;
+        self.first + self.replies.len() as u64 - 1
+    }
+
+    /// The sequence that the next reserved request will have.
+    pub(crate) fn next_sequence(&self) -> Sequence {
+        self.first + self.replies.len() as u64
+    }
+
+    /// Notes a reply, and hands out those that may leave now.
+    pub(crate) fn settle(&mut self, sequence: Sequence, reply: Reply, send: &mut dyn FnMut(Out)) {
+        let Some(place) = sequence.checked_sub(self.first).and_then(|i| self.replies.get_mut(i as usize)) else { return };
+        *place = Some(reply);
+        while matches!(self.replies.front(), Some(Some(_))) {
+            let Some(Some(reply)) = self.replies.pop_front() else { break };
+            self.first += 1;
+            for out in reply.0 {
+                send(out);
+            }
+        }
+        if self.replies.is_empty() {
+            self.alone = false;
+        }
+    }
+}

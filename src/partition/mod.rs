@@ -1,0 +1,85 @@
+//! One partition that this shard leads: its log, what was decided about it, and who waits for it.
+//!
+//! `append` takes batches in, `settle` writes them and lets waiters go, `read` plans what a fetch gets, `open` and
+//! `keep` look after the files. The decisions themselves are in the crate `state`, the files in the room `log`.
+
+mod append;
+mod keep;
+mod open;
+mod partitions;
+mod read;
+mod settle;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use shards::ShardId;
+use state::epochs::LeaderEpochs;
+use state::partition::PartitionState;
+use state::producer::ProducerTable;
+
+use crate::calls::{Acks, AppendDone, Appended, PartitionId, Ticket};
+use crate::config::topic::TopicConfig;
+use crate::log::Log;
+
+pub use append::{Taken, Waiter};
+pub use partitions::{Partitions, Place};
+
+pub struct Partition {
+    pub(crate) id: PartitionId,
+    pub(crate) topic: Arc<str>,
+    /// Which of `log.dirs` it lies in.
+    pub(crate) directory: usize,
+    pub(crate) config: Rc<TopicConfig>,
+    pub(crate) log: Log,
+    pub(crate) state: PartitionState,
+    epochs: LeaderEpochs,
+    producers: ProducerTable,
+    awaiting: Queues,
+    watches: Vec<Watch>,
+    /// Bytes staged since the high watermark last moved: what watching fetches are told.
+    unread_bytes: u64,
+    /// Everything below it was synced to disk.
+    synced_offset: i64,
+    syncing: bool,
+    last_sync_ms: i64,
+    /// A write or sync failed: nothing is accepted or acknowledged any more.
+    failed: bool,
+}
+
+/// What the partition wants told to somebody; handed out by `settle`.
+pub enum Effect {
+    Appended { to: ShardId, appended: Appended },
+    Grew { to: ShardId, fetch: Ticket, bytes: u64 },
+}
+
+/// A staged batch whose producer waits.
+struct Awaiting {
+    waiter: Waiter,
+    last_offset: i64,
+    done: AppendDone,
+}
+
+/// Waiting producers in the order of their offsets, by what they wait for.
+#[derive(Default)]
+struct Queues {
+    /// acks 0 and 1: the leader's log end.
+    leader: std::collections::VecDeque<Awaiting>,
+    /// acks -1: the high watermark.
+    all: std::collections::VecDeque<Awaiting>,
+}
+
+impl Queues {
+    fn push(&mut self, awaiting: Awaiting) {
+        match awaiting.waiter.acks {
+            Acks::All => self.all.push_back(awaiting),
+            Acks::Leader | Acks::None => self.leader.push_back(awaiting),
+        }
+    }
+}
+
+/// A fetch that wants to hear of new data. One per fetch; set anew each time the fetch reads.
+struct Watch {
+    shard: ShardId,
+    fetch: Ticket,
+}

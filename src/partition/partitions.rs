@@ -1,0 +1,165 @@
+//! All partitions of one shard: finding them, writing what a wake brought to each in one go, collecting what their
+//! waiters are to hear.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+
+use shards::{Chunk, Core, Files, Nanos, ShardId};
+use wire::records::Scratch;
+
+use super::append::{Taken, Waiter};
+use super::settle::Next;
+use super::{Effect, Partition};
+use crate::calls::{AppendError, Call, PartitionId, Read, ReadError, ReadResult};
+
+/// Where a partition of this shard's stands in its table; valid while the partition is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(usize);
+
+pub struct Partitions {
+    core: Core<Call>,
+    files: Files,
+    pub(super) table: RefCell<Table>,
+    effects: RefCell<Vec<Effect>>,
+    scratch: RefCell<Scratch>,
+}
+
+#[derive(Default)]
+pub(super) struct Table {
+    pub(super) places: Vec<Option<Box<Partition>>>,
+    pub(super) by_id: HashMap<PartitionId, Place>,
+    /// Places with staged batches.
+    dirty: Vec<Place>,
+}
+
+impl Partitions {
+    pub fn new(core: Core<Call>) -> Rc<Self> {
+        let files = core.files().clone();
+        Rc::new(Self {
+            core,
+            files,
+            table: RefCell::default(),
+            effects: RefCell::default(),
+            scratch: RefCell::new(Scratch::default()),
+        })
+    }
+
+    pub fn place(&self, id: &PartitionId) -> Option<Place> {
+        self.table.borrow().by_id.get(id).copied()
+    }
+
+    /// Checks and stages one batch; it is written at the next [`flush`](Self::flush).
+    pub fn append(&self, id: &PartitionId, records: Chunk, waiter: Waiter) -> Result<Taken, AppendError> {
+        let mut table = self.table.borrow_mut();
+        let Some(place) = table.by_id.get(id).copied() else { return Err(AppendError::UnknownPartition) };
+        let partition = table.get_mut(place).ok_or(AppendError::UnknownPartition)?;
+        let was_clean = !partition.has_staged();
+        let taken = partition.append(records, waiter, self.core.wall_ms(), &mut self.scratch.borrow_mut())?;
+        if was_clean && taken == Taken::Staged {
+            table.dirty.push(place);
+        }
+        Ok(taken)
+    }
+
+    /// Plans a read; with `read.watch` the fetch hears when the partition grows after this.
+    pub fn read(&self, from: ShardId, read: &Read) -> Result<ReadResult, ReadError> {
+        let mut table = self.table.borrow_mut();
+        let place = table.by_id.get(&read.partition).copied().ok_or(ReadError::UnknownPartition)?;
+        let partition = table.get_mut(place).ok_or(ReadError::UnknownPartition)?;
+        if read.watch {
+            partition.watch(from, read.fetch);
+        }
+        partition.read(&read.spec)
+    }
+
+    /// Writes everything that was staged: one write a partition.
+    pub fn flush(self: &Rc<Self>) {
+        let mut table = self.table.borrow_mut();
+        if table.dirty.is_empty() {
+            return;
+        }
+        let now_ms = self.core.wall_ms();
+        let mut effects = self.effects.borrow_mut();
+        let mut dirty = std::mem::take(&mut table.dirty);
+        for place in dirty.drain(..) {
+            let Some(partition) = table.get_mut(place) else { continue };
+            if partition.flush(&self.files, place.0 as u64, now_ms, &mut effects) == Next::Sync {
+                self.start_sync(place, partition);
+            }
+        }
+        table.dirty = dirty;
+    }
+
+    /// Completion of a write that went through the ring.
+    pub fn written(self: &Rc<Self>, token: u64, result: io::Result<()>) {
+        let place = Place(token as usize);
+        let mut table = self.table.borrow_mut();
+        let Some(partition) = table.get_mut(place) else { return };
+        let now_ms = self.core.wall_ms();
+        let next = partition.written(result, &self.files, token, now_ms, &mut self.effects.borrow_mut());
+        if next == Next::Sync {
+            self.start_sync(place, partition);
+        }
+    }
+
+    /// Runs `each` on what waiters are to hear since the last call.
+    pub fn drain_effects(&self, mut each: impl FnMut(Effect)) {
+        // Taken out first: handling an effect may cause the next.
+        let mut effects = std::mem::take(&mut *self.effects.borrow_mut());
+        effects.drain(..).for_each(&mut each);
+        let mut kept = self.effects.borrow_mut();
+        if kept.is_empty() {
+            *kept = effects;
+        }
+    }
+
+    pub(super) fn with<T>(&self, id: &PartitionId, act: impl FnOnce(&mut Partition) -> T) -> Option<T> {
+        let mut table = self.table.borrow_mut();
+        let place = table.by_id.get(id).copied()?;
+        table.get_mut(place).map(act)
+    }
+
+    /// One `fdatasync` for everything written so far; what is written meanwhile waits for the next.
+    fn start_sync(self: &Rc<Self>, place: Place, partition: &mut Partition) {
+        let Some(offset) = partition.begin_sync() else { return };
+        let targets = partition.log.sync_targets();
+        let (partitions, id) = (Rc::clone(self), partition.id);
+        self.core.spawn(async move {
+            let mut result = Ok(());
+            for file in targets {
+                result = result.and(partitions.files.sync_data(&file).await);
+            }
+            partitions.synced(place, id, offset, result);
+        });
+    }
+
+    fn synced(self: &Rc<Self>, place: Place, id: PartitionId, offset: i64, result: io::Result<()>) {
+        let mut table = self.table.borrow_mut();
+        let Some(partition) = table.get_mut(place).filter(|partition| partition.id == id) else { return };
+        let next = partition.synced(offset, result, self.core.wall_ms(), &mut self.effects.borrow_mut());
+        if next == Next::Sync {
+            self.start_sync(place, partition);
+        }
+        // Waiters are let go in settle, which may be far off on an idle shard.
+        self.core.wake_at(Nanos(0));
+    }
+}
+
+impl Table {
+    pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Partition> {
+        self.places.get_mut(place.0)?.as_deref_mut()
+    }
+
+    pub(super) fn insert(&mut self, partition: Partition) {
+        self.by_id.insert(partition.id, Place(self.places.len()));
+        self.places.push(Some(Box::new(partition)));
+    }
+
+    /// Places are not used again: the completion of a late write must not find another partition.
+    pub(super) fn remove(&mut self, id: &PartitionId) -> Option<Box<Partition>> {
+        let place = self.by_id.remove(id)?;
+        self.places.get_mut(place.0)?.take()
+    }
+}

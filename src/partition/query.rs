@@ -1,0 +1,80 @@
+//! Answers questions about this shard's partitions that need no speed.
+
+use super::{Partition, Partitions};
+use crate::calls::{Answer, DeleteRecordsError, LogSize, PartitionId, ProducerInfo, Query, ReadError};
+
+impl Partitions {
+    pub fn answer(&self, query: Query) -> Answer {
+        match query {
+            Query::Offsets(items) => Answer::Offsets(
+                items.into_iter().map(|(item, id, spec)| (item, self.ask(&id, |p| p.find_offset(&spec)))).collect(),
+            ),
+            Query::EpochEnds(items) => Answer::EpochEnds(
+                items.into_iter().map(|(item, id, spec)| (item, self.ask(&id, |p| p.epoch_end(&spec)))).collect(),
+            ),
+            Query::DeleteRecords(items) => Answer::DeleteRecords(
+                items.into_iter().map(|(item, id, offset)| (item, self.delete_records(&id, offset))).collect(),
+            ),
+            Query::Producers(items) => Answer::Producers(
+                items.into_iter().map(|(item, id)| (item, self.ask(&id, |p| Ok(p.producer_infos())))).collect(),
+            ),
+            Query::LogSizes => Answer::LogSizes(self.log_sizes()),
+        }
+    }
+
+    fn ask<T>(
+        &self,
+        id: &PartitionId,
+        act: impl FnOnce(&mut Partition) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        self.with(id, act).unwrap_or(Err(ReadError::UnknownPartition))
+    }
+
+    fn delete_records(&self, id: &PartitionId, offset: i64) -> Result<i64, DeleteRecordsError> {
+        self.with(id, |partition| partition.delete_records(offset)).unwrap_or(Err(DeleteRecordsError::UnknownPartition))
+    }
+
+    fn log_sizes(&self) -> Vec<LogSize> {
+        let table = self.table.borrow();
+        let sizes = table.places.iter().flatten().map(|partition| LogSize {
+            partition: partition.id,
+            topic: partition.topic.clone(),
+            size_bytes: partition.log.size_bytes(),
+            directory: partition.directory,
+        });
+        sizes.collect()
+    }
+}
+
+impl Partition {
+    /// Moves the log start up to `offset` (-1: the high watermark); returns where it is then (protocol item 63).
+    fn delete_records(&mut self, offset: i64) -> Result<i64, DeleteRecordsError> {
+        if !self.config.cleanup_policy.delete {
+            return Err(DeleteRecordsError::CompactedTopic);
+        }
+        let high_watermark = self.state.high_watermark();
+        let offset = if offset == -1 { high_watermark } else { offset };
+        if !(0..=high_watermark).contains(&offset) {
+            return Err(DeleteRecordsError::OutOfRange);
+        }
+        self.advance_log_start(offset).map_err(|error| {
+            crate::metrics::log::error(format_args!("delete records of {}-{}: {error}", self.topic, self.id.index));
+            DeleteRecordsError::Storage
+        })?;
+        Ok(self.log.log_start_offset())
+    }
+
+    /// What idempotent producers left behind here (KIP-664).
+    fn producer_infos(&self) -> Vec<ProducerInfo> {
+        let entries = self.producers.to_snapshot();
+        let infos = entries.into_iter().map(|entry| ProducerInfo {
+            producer_id: entry.producer_id,
+            producer_epoch: entry.epoch,
+            last_sequence: entry.last_sequence,
+            last_timestamp: entry.timestamp,
+            coordinator_epoch: entry.coordinator_epoch,
+            current_txn_start_offset: entry.current_txn_first_offset,
+        });
+        infos.collect()
+    }
+}

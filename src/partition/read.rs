@@ -1,0 +1,107 @@
+//! What a reader may see of a partition: plans for fetches, offsets by time, ends of leader epochs.
+
+use shards::ShardId;
+use state::partition::EpochError;
+
+use super::{Partition, Watch};
+use crate::calls::{
+    EpochSpec, FileRange, FoundOffset, OffsetTarget, OffsetsSpec, ReadError, ReadResult, ReadSpec, Ticket,
+};
+use crate::log::ReadError as LogReadError;
+
+impl Partition {
+    /// Plans one partition of a fetch: which bytes of which file. The bytes themselves are not touched.
+    pub fn read(&self, spec: &ReadSpec) -> Result<ReadResult, ReadError> {
+        self.check_epoch(spec.current_leader_epoch)?;
+        let mut result = ReadResult {
+            high_watermark: self.state.high_watermark(),
+            last_stable_offset: self.state.last_stable_offset(),
+            log_start_offset: self.log.log_start_offset(),
+            data: None,
+            diverging: self.diverging(spec),
+        };
+        let bound = if spec.committed_only { result.last_stable_offset } else { result.high_watermark };
+        if spec.offset < result.log_start_offset || spec.offset > self.log.log_end_offset() {
+            let (log_start_offset, high_watermark) = (result.log_start_offset, result.high_watermark);
+            return Err(ReadError::OutOfRange { log_start_offset, high_watermark });
+        }
+        if result.diverging.is_some() || spec.offset >= bound || spec.bytes_max == 0 {
+            return Ok(result);
+        }
+        let plan = self.log.plan_read(spec.offset, bound, spec.bytes_max, spec.at_least_one).map_err(|error| match error {
+            LogReadError::OutOfRange { .. } => ReadError::OutOfRange {
+                log_start_offset: result.log_start_offset,
+                high_watermark: result.high_watermark,
+            },
+            error => self.read_failed(&error),
+        })?;
+        result.data = (plan.len > 0).then_some(FileRange { file: plan.file, position: plan.position, len: plan.len });
+        Ok(result)
+    }
+
+    /// Tells `fetch` from now on when this partition grows; replaces what it watched before.
+    pub(super) fn watch(&mut self, shard: ShardId, fetch: Ticket) {
+        self.unwatch(shard, fetch);
+        self.watches.push(Watch { shard, fetch });
+    }
+
+    pub(super) fn unwatch(&mut self, shard: ShardId, fetch: Ticket) {
+        self.watches.retain(|watch| watch.shard != shard || watch.fetch.index != fetch.index);
+    }
+
+    /// ListOffsets (protocol items 59-61).
+    pub(super) fn find_offset(&self, spec: &OffsetsSpec) -> Result<FoundOffset, ReadError> {
+        self.check_epoch(spec.current_leader_epoch)?;
+        let latest = if spec.committed_only { self.state.last_stable_offset() } else { self.state.high_watermark() };
+        let (offset, timestamp) = match spec.target {
+            OffsetTarget::Latest => (latest, -1),
+            OffsetTarget::Earliest => (self.log.log_start_offset(), -1),
+            OffsetTarget::Nothing => (-1, -1),
+            OffsetTarget::MaxTimestamp => self.visible(self.log.max_timestamp_offset(), latest)?,
+            OffsetTarget::AtTimestamp(timestamp) => self.visible(self.log.offset_for_timestamp(timestamp), latest)?,
+        };
+        let leader_epoch = match (offset, spec.target) {
+            (-1, _) => -1,
+            (_, OffsetTarget::Latest) => self.state.leader_epoch(),
+            _ => self.epochs.epoch_for_offset(offset).unwrap_or(-1),
+        };
+        Ok(FoundOffset { offset, timestamp, leader_epoch })
+    }
+
+    /// What was found, if readers may see it already.
+    fn visible(
+        &self,
+        found: Result<Option<(i64, i64)>, LogReadError>,
+        latest: i64,
+    ) -> Result<(i64, i64), ReadError> {
+        let found = found.map_err(|error| self.read_failed(&error))?;
+        Ok(found.filter(|(offset, _)| *offset < latest).unwrap_or((-1, -1)))
+    }
+
+    /// OffsetForLeaderEpoch (protocol item 62).
+    pub(super) fn epoch_end(&self, spec: &EpochSpec) -> Result<(i32, i64), ReadError> {
+        self.check_epoch(spec.current_leader_epoch)?;
+        Ok(self.epochs.end_offset_for(spec.leader_epoch, self.log.log_end_offset()))
+    }
+
+    fn check_epoch(&self, claimed: i32) -> Result<(), ReadError> {
+        self.state.check_epoch(claimed).map_err(|error| match error {
+            EpochError::Fenced { .. } => ReadError::FencedLeaderEpoch,
+            EpochError::Unknown { .. } => ReadError::UnknownLeaderEpoch,
+        })
+    }
+
+    /// Where a reader that last saw `last_fetched_epoch` has to go back to, if its log differs from ours (KIP-595).
+    fn diverging(&self, spec: &ReadSpec) -> Option<(i32, i64)> {
+        if spec.last_fetched_epoch < 0 {
+            return None;
+        }
+        let (epoch, end) = self.epochs.end_offset_for(spec.last_fetched_epoch, self.log.log_end_offset());
+        (epoch < spec.last_fetched_epoch || end < spec.offset).then_some((epoch, end))
+    }
+
+    fn read_failed(&self, error: &LogReadError) -> ReadError {
+        crate::metrics::log::error(format_args!("read {}-{}: {error}", self.topic, self.id.index));
+        ReadError::Storage
+    }
+}

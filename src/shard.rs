@@ -1,0 +1,146 @@
+//! What one core owns, and the order in which it serves it.
+//!
+//! A wake brings events: bytes of sockets, calls of other shards, completed writes. Requests are handled as they are
+//! read and their batches staged. When all events are delivered, [`Shard::settle`] writes what was staged, one write a
+//! partition, tells those who wait, and sends the replies, one send a connection.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use shards::{Chunk, Core, Lane, Service, ShardId, SocketId};
+
+use crate::api::Api;
+use crate::calls::{Append, Appended, Call, ReadDone, Read};
+use crate::net::Net;
+use crate::partition::{Effect, Partitions, Taken, Waiter};
+use crate::route::Router;
+
+/// How often idle connections, retention and checkpoints are looked at.
+const HOUSEKEEPING: Duration = Duration::from_millis(1000);
+
+pub struct Shard {
+    core: Core<Call>,
+    net: Net,
+    api: Rc<Api>,
+    router: Rc<Router>,
+    partitions: Rc<Partitions>,
+    stopping: Cell<bool>,
+}
+
+impl Shard {
+    pub fn new(core: Core<Call>, net: Net, api: Rc<Api>) -> Rc<Self> {
+        let (router, partitions) = (Rc::clone(&api.router), Rc::clone(&api.partitions));
+        let shard = Rc::new(Self { core, net, api, router, partitions, stopping: Cell::new(false) });
+        shard.keep_house();
+        shard
+    }
+
+    /// Slow and periodic work, beside the events.
+    fn keep_house(self: &Rc<Self>) {
+        let shard = Rc::clone(self);
+        self.core.spawn(async move {
+            while !shard.stopping.get() {
+                shard.core.sleep(HOUSEKEEPING).await;
+                shard.net.sweep();
+                shard.partitions.keep_house(&shard.api.settings).await;
+            }
+        });
+    }
+
+    fn append(&self, from: ShardId, append: Append) {
+        let Append { produce, item, partition, acks, records } = append;
+        let waiter = Waiter { shard: from, produce, item, acks };
+        let result = match self.partitions.append(&partition, Chunk::from(records), waiter) {
+            Ok(Taken::Staged | Taken::StillOnItsWay) => return,
+            Ok(Taken::Duplicate(done)) => Ok(done),
+            Err(error) => Err(error),
+        };
+        self.core.call(from, Lane::Reply, Call::Appended(Appended { produce, item, result }));
+    }
+
+    fn read(&self, from: ShardId, read: Read) {
+        let result = self.partitions.read(from, &read);
+        let done = ReadDone { fetch: read.fetch, item: read.item, result };
+        self.core.call(from, Lane::Reply, Call::ReadDone(Box::new(done)));
+    }
+
+    fn carry_out(&self, effect: Effect) {
+        let here = self.core.id();
+        match effect {
+            Effect::Appended { to, appended } if to == here => self.api.appended(appended),
+            Effect::Appended { to, appended } => self.core.call(to, Lane::Reply, Call::Appended(appended)),
+            Effect::Grew { to, fetch, bytes } if to == here => self.api.grew(fetch, bytes),
+            Effect::Grew { to, fetch, bytes } => self.core.call(to, Lane::Reply, Call::Grew { fetch, bytes }),
+        }
+    }
+}
+
+impl Service for Shard {
+    type Call = Call;
+
+    fn accepted(&self, socket: SocketId, listener: usize, peer: SocketAddr, _local: SocketAddr) {
+        self.net.accepted(socket, listener, peer);
+    }
+
+    fn received(&self, socket: SocketId, chunk: Chunk) {
+        self.net.received(socket, chunk, &*self.api);
+    }
+
+    fn closed(&self, socket: SocketId) {
+        self.net.closed(socket);
+        self.api.closed(socket);
+    }
+
+    fn sent(&self, socket: SocketId) {
+        self.net.sent(socket, &*self.api);
+    }
+
+    fn called(&self, from: ShardId, call: Call) {
+        match call {
+            Call::Append(append) => self.append(from, *append),
+            Call::Appended(appended) => self.api.appended(appended),
+            Call::Read(read) => self.read(from, read),
+            Call::ReadDone(done) => self.api.read_done(*done),
+            Call::Grew { fetch, bytes } => self.api.grew(fetch, bytes),
+            Call::Unwatch { fetch } => self.partitions.unwatch_all(from, fetch),
+            Call::Ask { ask, query } => self.api.asked(from, ask, *query),
+            Call::Answer { ask, answer } => self.router.answered(ask, answer),
+            Call::Control { ask, request } => self.api.control(from, ask, *request),
+            Call::Controlled { ask, reply } => self.router.controlled(ask, reply),
+            Call::Publish(image) => self.api.apply(image),
+            Call::Applied { version } => self.api.applied(from, version),
+        }
+    }
+
+    fn written(&self, token: u64, result: io::Result<()>) {
+        self.partitions.written(token, result);
+    }
+
+    fn settle(&self) {
+        self.api.expire();
+        // Replies free connections to start what they held back, which may stage again: until nothing is left.
+        loop {
+            self.partitions.flush();
+            self.partitions.drain_effects(|effect| self.carry_out(effect));
+            let any = self.api.drain_ready(|socket, sequence, reply| self.net.reply(socket, sequence, reply, &*self.api));
+            if !any {
+                break;
+            }
+        }
+    }
+
+    fn stopping(&self) {
+        if self.stopping.replace(true) {
+            return;
+        }
+        let (core, api, partitions) = (self.core.clone(), Rc::clone(&self.api), Rc::clone(&self.partitions));
+        self.core.spawn(async move {
+            partitions.close(&api.settings).await;
+            api.close_controller();
+            core.stopped();
+        });
+    }
+}
