@@ -42,8 +42,6 @@ pub enum DecodeError {
     StringTooLong,
     /// A string that is not UTF-8.
     InvalidUtf8,
-    /// A nullable struct is preceded by neither -1 nor 1.
-    InvalidMarker,
     /// A tagged field took more or fewer bytes than it announced.
     TagSizeMismatch,
     /// Bytes follow the end of the message.
@@ -65,7 +63,6 @@ impl fmt::Display for DecodeError {
             DecodeError::VarintTooLong => "a variable-length integer is too long",
             DecodeError::StringTooLong => "a string is longer than 32767 bytes",
             DecodeError::InvalidUtf8 => "a string is not UTF-8",
-            DecodeError::InvalidMarker => "a nullable struct has an invalid marker",
             DecodeError::TagSizeMismatch => "a tagged field differs from its announced size",
             DecodeError::TrailingBytes => "bytes follow the end of the message",
             DecodeError::UnsupportedVersion => "the version of the message is not supported",

@@ -17,6 +17,9 @@ pub mod records;
 pub mod uuid;
 pub mod walk;
 
+#[cfg(test)]
+mod oracle;
+
 pub use codec::{Bytes, DecodeError, Decoder, Encoder, Message, Records, Request, Splice, Str};
 pub use error_code::ErrorCode;
 pub use generated::api::ApiKey;

@@ -104,7 +104,8 @@ impl Writer<'_> {
             .expect("write");
         }
         let (decode, encode) = (self.decode()?, self.encode()?);
-        let parameter = |name: &'static str, body: &str| if uses(body, name) { name.to_owned() } else { format!("_{name}") };
+        let parameter =
+            |name: &'static str, body: &str| if uses(body, name) { name.to_owned() } else { format!("_{name}") };
         write!(
             text,
             "\nimpl<'a> Message<'a> for {name}{lifetime} {{ const MIN_SIZE: usize = {min};\n\n\
@@ -268,7 +269,8 @@ impl Writer<'_> {
                     Some(condition) if !self.is_flexible_condition(field) => format!(" if {condition}"),
                     _ => String::new(),
                 };
-                write!(arms, "{tag}{guard} => m.{} = {},", names::field(&field.name), self.read(field)?).expect("write");
+                write!(arms, "{tag}{guard} => m.{} = {},", names::field(&field.name), self.read(field)?)
+                    .expect("write");
             }
             body.push_str(&self.when_flexible(&format!(
                 "let mut tags = d.tags()?; while let Some(tag) = d.next_tag(&mut tags)? {{ \
@@ -276,7 +278,9 @@ impl Writer<'_> {
             )));
         }
         let check = match self.item.name == self.schema.name {
-            true => "if !(Self::MIN_VERSION..=Self::MAX_VERSION).contains(&v) { return Err(DecodeError::UnsupportedVersion); }",
+            true => {
+                "if !(Self::MIN_VERSION..=Self::MAX_VERSION).contains(&v) { return Err(DecodeError::UnsupportedVersion); }"
+            }
             false => "",
         };
         let mutable = if count == 0 { "" } else { "mut " };
@@ -304,6 +308,7 @@ impl Writer<'_> {
             Type::String => call(&format!("{owned}string"), ""),
             Type::Bytes => call(&format!("{owned}bytes"), ""),
             Type::Records => format!("d.records({flex}, {nullable})?"),
+            Type::Struct(_) if opt && field.tag.is_some() => "d.opt_tagged_struct(v)?".into(),
             Type::Struct(_) if opt => format!("d.opt_struct({nullable}, v)?"),
             Type::Struct(name) => format!("{name}::decode(d, v)?"),
             Type::Array(element) if **element == Type::String => call(&format!("{owned}strings"), ""),
@@ -331,8 +336,12 @@ impl Writer<'_> {
                 if let (Some(version), false) = (self.condition(field.versions), self.is_flexible_condition(field)) {
                     condition = format!("{version} && {condition}");
                 }
-                write!(tags, "if {condition} {{ let tag = e.begin_tag(tags, {tag}); {} e.end_tag(tag); }}", self.put(field))
-                    .expect("write");
+                write!(
+                    tags,
+                    "if {condition} {{ let tag = e.begin_tag(tags, {tag}); {} e.end_tag(tag); }}",
+                    self.put(field)
+                )
+                .expect("write");
             }
             body.push_str(&self.when_flexible(&format!("let tags = e.begin_tags(); {tags}")));
         }
@@ -352,6 +361,7 @@ impl Writer<'_> {
             (Type::Bytes, true) => format!("e.opt_bytes({flex}, {nullable}, self.{name}.as_deref());"),
             (Type::Records, _) => format!("e.records({flex}, {nullable}, &self.{name});"),
             (Type::Struct(_), false) => format!("self.{name}.encode(e, v);"),
+            (Type::Struct(_), true) if field.tag.is_some() => format!("e.opt_tagged_struct(&self.{name}, v);"),
             (Type::Struct(_), true) => format!("e.opt_struct({nullable}, &self.{name}, v);"),
             (Type::Array(element), opt) => {
                 let strings = **element == Type::String;

@@ -240,7 +240,8 @@ fn read_field(schema: &Schema, json: &Value) -> Result<Field, String> {
         flexible: json["flexibleVersions"].as_str().map_or(Ok(schema.flexible), Versions::parse)?,
         tag,
         default: match json.get("default") {
-            None => None,
+            // Kafka's own generator takes a JSON null for "no default is given", and the text "null" for null.
+            None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text.clone()),
             Some(value) => Some(value.to_string()),
         },

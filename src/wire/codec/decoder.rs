@@ -301,16 +301,20 @@ impl<'a> Decoder<'a> {
         Ok(Some(items))
     }
 
-    /// A struct that may be null: an int8 of -1 for null, 1 for a value that follows. Not nullable: the value alone.
+    /// A struct that may be null: an int8 below 0 for null, else a value follows. Not nullable: the value alone.
     pub fn opt_struct<T: Message<'a>>(&mut self, nullable: bool, version: i16) -> Result<Option<T>, DecodeError> {
-        if !nullable {
-            return T::decode(self, version).map(Some);
+        if nullable && self.i8()? < 0 {
+            return Ok(None);
         }
-        match self.i8()? {
-            -1 => Ok(None),
-            1 => T::decode(self, version).map(Some),
-            _ => Err(DecodeError::InvalidMarker),
+        T::decode(self, version).map(Some)
+    }
+
+    /// A struct that may be null in a tagged field, where an unsigned varint of 0 stands for null.
+    pub fn opt_tagged_struct<T: Message<'a>>(&mut self, version: i16) -> Result<Option<T>, DecodeError> {
+        if self.uvarint()? == 0 {
+            return Ok(None);
         }
+        T::decode(self, version).map(Some)
     }
 
     /// The count of an array whose elements take at least `element_bytes_min` each. `None` is null.

@@ -194,7 +194,7 @@ impl Encoder {
         }
     }
 
-    /// See [`Decoder::opt_struct`]; null where null cannot be written becomes the default value.
+    /// See [`super::Decoder::opt_struct`]; null where null cannot be written becomes the default value.
     pub fn opt_struct<'a, T: Message<'a>>(&mut self, nullable: bool, value: &Option<T>, version: i16) {
         if nullable {
             self.i8(if value.is_some() { 1 } else { -1 });
@@ -203,6 +203,14 @@ impl Encoder {
             Some(value) => value.encode(self, version),
             None if nullable => {}
             None => T::default().encode(self, version),
+        }
+    }
+
+    /// See [`super::Decoder::opt_tagged_struct`].
+    pub fn opt_tagged_struct<'a, T: Message<'a>>(&mut self, value: &Option<T>, version: i16) {
+        self.bool(value.is_some());
+        if let Some(value) = value {
+            value.encode(self, version);
         }
     }
 

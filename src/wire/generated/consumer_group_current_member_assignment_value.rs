@@ -40,11 +40,21 @@ impl<'a> Message<'a> for ConsumerGroupCurrentMemberAssignmentValue {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TopicPartitions {
     pub topic_id: Uuid,
     pub partitions: Vec<i32>,
     pub assignment_epochs: Option<Vec<i32>>,
+}
+
+impl Default for TopicPartitions {
+    fn default() -> Self {
+        TopicPartitions {
+            topic_id: Default::default(),
+            partitions: Default::default(),
+            assignment_epochs: Some(Default::default()),
+        }
+    }
 }
 
 impl<'a> Message<'a> for TopicPartitions {
@@ -68,7 +78,7 @@ impl<'a> Message<'a> for TopicPartitions {
         e.uuid(self.topic_id);
         e.array(true, &self.partitions, v);
         let tags = e.begin_tags();
-        if self.assignment_epochs.is_some() {
+        if self.assignment_epochs.as_ref().is_none_or(|value| !value.is_empty()) {
             let tag = e.begin_tag(tags, 0);
             e.opt_array(true, true, &self.assignment_epochs, v);
             e.end_tag(tag);

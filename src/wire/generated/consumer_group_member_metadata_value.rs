@@ -27,7 +27,7 @@ impl Default for ConsumerGroupMemberMetadataValue {
             subscribed_topic_regex: Some(Default::default()),
             rebalance_timeout_ms: -1,
             server_assignor: Some(Default::default()),
-            classic_member_metadata: None,
+            classic_member_metadata: Some(Default::default()),
         }
     }
 }
@@ -51,7 +51,7 @@ impl<'a> Message<'a> for ConsumerGroupMemberMetadataValue {
         let mut tags = d.tags()?;
         while let Some(tag) = d.next_tag(&mut tags)? {
             match tag {
-                0 => m.classic_member_metadata = d.opt_struct(true, v)?,
+                0 => m.classic_member_metadata = d.opt_tagged_struct(v)?,
                 _ => d.skip_tag(&tags)?,
             }
         }
@@ -68,9 +68,9 @@ impl<'a> Message<'a> for ConsumerGroupMemberMetadataValue {
         e.i32(self.rebalance_timeout_ms);
         e.opt_string(true, true, self.server_assignor.as_deref());
         let tags = e.begin_tags();
-        if self.classic_member_metadata.is_some() {
+        if self.classic_member_metadata != Some(Default::default()) {
             let tag = e.begin_tag(tags, 0);
-            e.opt_struct(true, &self.classic_member_metadata, v);
+            e.opt_tagged_struct(&self.classic_member_metadata, v);
             e.end_tag(tag);
         }
     }

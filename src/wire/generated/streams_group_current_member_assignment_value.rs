@@ -51,11 +51,21 @@ impl<'a> Message<'a> for StreamsGroupCurrentMemberAssignmentValue {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TaskIds {
     pub subtopology_id: String,
     pub partitions: Vec<i32>,
     pub assignment_epochs: Option<Vec<i32>>,
+}
+
+impl Default for TaskIds {
+    fn default() -> Self {
+        TaskIds {
+            subtopology_id: Default::default(),
+            partitions: Default::default(),
+            assignment_epochs: Some(Default::default()),
+        }
+    }
 }
 
 impl<'a> Message<'a> for TaskIds {
@@ -79,7 +89,7 @@ impl<'a> Message<'a> for TaskIds {
         e.string(true, &self.subtopology_id);
         e.array(true, &self.partitions, v);
         let tags = e.begin_tags();
-        if self.assignment_epochs.is_some() {
+        if self.assignment_epochs.as_ref().is_none_or(|value| !value.is_empty()) {
             let tag = e.begin_tag(tags, 0);
             e.opt_array(true, true, &self.assignment_epochs, v);
             e.end_tag(tag);

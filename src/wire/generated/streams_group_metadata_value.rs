@@ -17,7 +17,7 @@ impl Default for StreamsGroupMetadataValue {
             epoch: 0,
             metadata_hash: 0,
             validated_topology_epoch: -1,
-            last_assignment_configs: None,
+            last_assignment_configs: Some(Default::default()),
         }
     }
 }
@@ -52,7 +52,7 @@ impl<'a> Message<'a> for StreamsGroupMetadataValue {
             e.i32(self.validated_topology_epoch);
             e.end_tag(tag);
         }
-        if self.last_assignment_configs.is_some() {
+        if self.last_assignment_configs.as_ref().is_none_or(|value| !value.is_empty()) {
             let tag = e.begin_tag(tags, 1);
             e.opt_array(true, true, &self.last_assignment_configs, v);
             e.end_tag(tag);
