@@ -13,7 +13,8 @@ pub(super) const RECORD_SIZE_MIN: usize = 7;
 /// Bytes of the shortest record header: an empty key and a null value.
 const HEADER_SIZE_MIN: usize = 2;
 
-/// What is wrong with the records of a batch. All but `TooLarge` are Kafka's INVALID_RECORD or CORRUPT_MESSAGE.
+/// What is wrong with the records of a batch whose CRC is right: INVALID_RECORD, and MESSAGE_TOO_LARGE for `TooLarge`. None
+/// of it goes away when the same bytes are sent again, so nothing a client would retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordError {
     /// A codec number that does not exist.

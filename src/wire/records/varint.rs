@@ -76,7 +76,7 @@ fn raw_size(raw: u64) -> usize {
     (64 - (raw | 1).leading_zeros() as usize).div_ceil(7)
 }
 
-fn zigzag32(raw: u32) -> i32 {
+pub(super) fn zigzag32(raw: u32) -> i32 {
     (raw >> 1) as i32 ^ -((raw & 1) as i32)
 }
 

@@ -63,7 +63,7 @@ impl<'p, 's> Reader<'p, 's> {
                 window.filled(produced);
                 return Ok(produced);
             }
-            if !self.whole && self.input.pos() == before {
+            if self.input.pos() == before {
                 return Err(Fault::Corrupt);
             }
         }
