@@ -1,0 +1,100 @@
+//! Features of the cluster (KIP-584): what this release supports, what a new cluster finalises, and which version of each
+//! record the finalised `metadata.version` asks for.
+
+use wire::generated::begin_transaction_record::BeginTransactionRecord;
+use wire::generated::config_record::ConfigRecord;
+use wire::generated::end_transaction_record::EndTransactionRecord;
+use wire::generated::feature_level_record::FeatureLevelRecord;
+use wire::generated::metadata_record::MetadataRecord;
+
+use super::image::{Image, ResourceType};
+
+pub const METADATA_VERSION: &str = "metadata.version";
+pub const ELIGIBLE_LEADER_REPLICAS: &str = "eligible.leader.replicas.version";
+
+/// One feature of this release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Feature {
+    pub name: &'static str,
+    pub min: i16,
+    pub max: i16,
+    /// The level that Apache Kafka 4.3 gives a new cluster.
+    pub kafka_level: i16,
+    /// Whether a cluster that ringmill formats gets it. What is finalised is what clients may rely on; and a feature that
+    /// is not finalised can be added later, by an upgrade.
+    pub finalise: bool,
+}
+
+/// Every feature of Apache Kafka 4.3. `kraft.version` is no record of the log; the quorum keeps it.
+pub const FEATURES: [Feature; 6] = [
+    Feature { name: METADATA_VERSION, min: 7, max: 30, kafka_level: 30, finalise: true },
+    Feature { name: ELIGIBLE_LEADER_REPLICAS, min: 0, max: 1, kafka_level: 1, finalise: true },
+    Feature { name: "group.version", min: 0, max: 1, kafka_level: 1, finalise: true },
+    Feature { name: "share.version", min: 0, max: 1, kafka_level: 1, finalise: false },
+    Feature { name: "streams.version", min: 0, max: 1, kafka_level: 1, finalise: false },
+    Feature { name: "transaction.version", min: 0, max: 2, kafka_level: 2, finalise: true },
+];
+
+/// Name, lowest and highest level of what a broker claims to support (ApiVersions, BrokerRegistration).
+pub const SUPPORTED_FEATURES: [(&str, i16, i16); 7] = [
+    (FEATURES[0].name, FEATURES[0].min, FEATURES[0].max),
+    (FEATURES[1].name, FEATURES[1].min, FEATURES[1].max),
+    (FEATURES[2].name, FEATURES[2].min, FEATURES[2].max),
+    ("kraft.version", 0, 1),
+    (FEATURES[3].name, FEATURES[3].min, FEATURES[3].max),
+    (FEATURES[4].name, FEATURES[4].min, FEATURES[4].max),
+    (FEATURES[5].name, FEATURES[5].min, FEATURES[5].max),
+];
+
+/// What a cluster formatted by ringmill finalises.
+pub fn finalised_by_default() -> Vec<(&'static str, i16)> {
+    FEATURES.iter().filter(|feature| feature.finalise).map(|feature| (feature.name, feature.kafka_level)).collect()
+}
+
+/// The first records of a new cluster, one metadata transaction: the finalised features, `metadata.version` first, and
+/// with eligible leader replicas a `min.insync.replicas` for the whole cluster (KIP-966).
+pub fn bootstrap_records(finalised: &[(&str, i16)], min_insync_replicas: i32) -> Vec<MetadataRecord> {
+    let level = |(name, level): &(&str, i16)| -> MetadataRecord {
+        FeatureLevelRecord { name: (*name).to_owned(), feature_level: *level }.into()
+    };
+    let mut records: Vec<MetadataRecord> = Vec::with_capacity(finalised.len() + 3);
+    records.push(BeginTransactionRecord { name: Some("Bootstrap records".to_owned()) }.into());
+    records.extend(finalised.iter().filter(|(name, _)| *name == METADATA_VERSION).map(level));
+    records.extend(finalised.iter().filter(|(name, level)| *name != METADATA_VERSION && *level > 0).map(level));
+    if finalised.iter().any(|(name, level)| *name == ELIGIBLE_LEADER_REPLICAS && *level > 0) {
+        let record = ConfigRecord {
+            resource_type: ResourceType::Broker.id(),
+            resource_name: String::new(),
+            name: "min.insync.replicas".to_owned(),
+            value: Some(min_insync_replicas.to_string()),
+        };
+        records.push(record.into());
+    }
+    records.push(EndTransactionRecord {}.into());
+    records
+}
+
+/// The version in which a record is written at this `metadata.version` (Kafka's `MetadataVersion`).
+pub fn record_version(record: &MetadataRecord, metadata_version: i16) -> i16 {
+    let newest_of = |steps: &[(i16, i16)]| {
+        steps.iter().filter(|(from, _)| metadata_version >= *from).map(|(_, version)| *version).max().unwrap_or(0)
+    };
+    match record {
+        MetadataRecord::RegisterBroker(_) => newest_of(&[(7, 1), (8, 2), (17, 3), (30, 4)]),
+        MetadataRecord::BrokerRegistrationChange(_) => newest_of(&[(7, 1), (17, 2), (30, 3)]),
+        MetadataRecord::Partition(_) | MetadataRecord::PartitionChange(_) => newest_of(&[(17, 1), (23, 2)]),
+        _ => 0,
+    }
+}
+
+impl Image {
+    /// The finalised `metadata.version`; 0 before the first record.
+    pub fn metadata_version(&self) -> i16 {
+        self.feature(METADATA_VERSION)
+    }
+
+    /// Whether partitions keep eligible leader replicas (KIP-966).
+    pub fn has_elr(&self) -> bool {
+        self.feature(ELIGIBLE_LEADER_REPLICAS) > 0
+    }
+}
