@@ -14,9 +14,9 @@ const JARS: [(&str, Group); 6] = [
     ("kafka-clients", Group::Clients),
     ("kafka-metadata", Group::Metadata),
     ("kafka-raft", Group::Raft),
-    ("kafka-group-coordinator", Group::GroupCoordinator),
-    ("kafka-share-coordinator", Group::ShareCoordinator),
-    ("kafka-transaction-coordinator", Group::TransactionCoordinator),
+    ("kafka-group-coordinator", Group::Groups),
+    ("kafka-share-coordinator", Group::Shares),
+    ("kafka-transaction-coordinator", Group::Transactions),
 ];
 
 /// Schemas of formats that have one in Kafka's sources but none in its jars.

@@ -15,14 +15,18 @@ use std::process::Command;
 use std::{env, fs};
 
 /// The release whose schemas are checked in.
-pub const KAFKA: &str = "4.3.1";
+const KAFKA: &str = "4.3.1";
 
 /// File name to text.
 type Files = BTreeMap<String, String>;
 
 /// Writes the generated files, or with `check` fails when those in the tree differ. The jars are looked for in `jar_dir`,
 /// else in the directory that the environment's RINGMILL_KAFKA_LIBS names, else where `install` puts them.
-pub fn run(check: bool, jar_dir: Option<PathBuf>, install: fn() -> Result<PathBuf, String>) -> Result<(), String> {
+pub(crate) fn run(
+    check: bool,
+    jar_dir: Option<PathBuf>,
+    install: fn() -> Result<PathBuf, String>,
+) -> Result<(), String> {
     let libs = match jar_dir.or_else(|| env::var_os("RINGMILL_KAFKA_LIBS").map(PathBuf::from)) {
         Some(dir) => dir,
         None => install()?,

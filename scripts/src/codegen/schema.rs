@@ -8,9 +8,9 @@ pub(super) enum Group {
     Clients,
     Metadata,
     Raft,
-    GroupCoordinator,
-    ShareCoordinator,
-    TransactionCoordinator,
+    Groups,
+    Shares,
+    Transactions,
     Storage,
 }
 

@@ -258,9 +258,9 @@ pub(super) fn coordinator_records(schemas: &[Schema]) -> Result<String, String> 
     let mut text = String::new();
     let mut all = Vec::new();
     for (name, topic, group) in [
-        ("Group", "__consumer_offsets", Group::GroupCoordinator),
-        ("Transaction", "__transaction_state", Group::TransactionCoordinator),
-        ("Share", "__share_group_state", Group::ShareCoordinator),
+        ("Group", "__consumer_offsets", Group::Groups),
+        ("Transaction", "__transaction_state", Group::Transactions),
+        ("Share", "__share_group_state", Group::Shares),
     ] {
         for (side, role) in [("Key", Role::CoordinatorKey), ("Value", Role::CoordinatorValue)] {
             let records = by_key(schemas, group, role)?;
@@ -316,13 +316,13 @@ pub(super) fn recode(schemas: &[Schema]) -> String {
     let mut rows = String::new();
     for schema in schemas.iter().filter(|schema| schema.has_body()) {
         let lifetime = if message::has_lifetime(schema, &schema.structs[0]).unwrap_or(false) { "<'_>" } else { "" };
-        write!(
+        let (min, max) = (schema.valid.min, schema.valid.max);
+        let name = &schema.name;
+        writeln!(
             rows,
-            "Schema {{ name: {name:?}, versions: ({}, {}), recode: |b, v, to, e| recode::<{name}{lifetime}>(b, v, to, e), \
-             default: |v, e| {name}::default().encode(e, v) }},\n",
-            schema.valid.min,
-            schema.valid.max,
-            name = schema.name,
+            "Schema {{ name: {name:?}, versions: ({min}, {max}), \
+             recode: |b, v, to, e| recode::<{name}{lifetime}>(b, v, to, e), \
+             default: |v, e| {name}::default().encode(e, v) }},"
         )
         .expect("write");
     }
