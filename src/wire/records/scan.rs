@@ -110,14 +110,24 @@ fn walk(
     batch: &Batch<'_>,
     scratch: &mut Scratch,
     limit: usize,
-    mut each: impl FnMut(Fields) -> Result<bool, RecordError>,
+    each: impl FnMut(Fields) -> Result<bool, RecordError>,
 ) -> Result<usize, RecordError> {
     let codec = admit(batch, limit)?;
     let count = batch.header.records_count;
     if codec == Codec::None || batch.payload().is_empty() && count == 0 {
         return walk_plain(batch.payload(), count, each);
     }
-    let mut stream = Stream::new(codec, batch.payload(), limit, scratch)?;
+    let total = walk_stream(Stream::new(codec, batch.payload(), limit, scratch), count, each);
+    scratch.trim();
+    total
+}
+
+#[inline]
+fn walk_stream(
+    mut stream: Stream<'_, '_>,
+    count: i32,
+    mut each: impl FnMut(Fields) -> Result<bool, RecordError>,
+) -> Result<usize, RecordError> {
     for _ in 0..count {
         if !each(stream_record(&mut stream)?)? {
             return Ok(stream.total());

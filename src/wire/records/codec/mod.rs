@@ -235,16 +235,11 @@ pub(super) struct Stream<'p, 's> {
 }
 
 impl<'p, 's> Stream<'p, 's> {
-    pub(super) fn new(
-        codec: Codec,
-        bytes: &'p [u8],
-        limit: usize,
-        scratch: &'s mut Scratch,
-    ) -> Result<Self, CodecError> {
-        scratch.trim();
+    /// The user trims the scratch afterwards.
+    pub(super) fn new(codec: Codec, bytes: &'p [u8], limit: usize, scratch: &'s mut Scratch) -> Self {
         scratch.window.clear();
         let Scratch { window, contexts, .. } = scratch;
-        Ok(Self { window, source: Source::new(codec, bytes, contexts), total: 0, limit })
+        Self { window, source: Source::new(codec, bytes, contexts), total: 0, limit }
     }
 
     /// Decompressed bytes not yet consumed.

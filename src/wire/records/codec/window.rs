@@ -6,12 +6,14 @@ pub(in crate::records) struct Window {
     buf: Vec<u8>,
     start: usize,
     end: usize,
+    #[cfg(test)]
+    peak: usize,
 }
 
 impl Window {
     /// A window that appends to `buf`.
     pub(super) fn over(buf: Vec<u8>) -> Self {
-        Self { start: 0, end: buf.len(), buf }
+        Self { end: buf.len(), buf, ..Self::default() }
     }
 
     pub(super) fn into_vec(mut self) -> Vec<u8> {
@@ -44,6 +46,10 @@ impl Window {
         if self.buf.len() < self.end + bytes {
             self.buf.resize(self.end + bytes, 0);
         }
+        #[cfg(test)]
+        {
+            self.peak = self.peak.max(self.buf.capacity());
+        }
         &mut self.buf[self.end..self.end + bytes]
     }
 
@@ -53,14 +59,16 @@ impl Window {
         self.end += bytes;
     }
 
+    /// The most bytes it has held room for.
     #[cfg(test)]
-    pub(in crate::records) fn capacity(&self) -> usize {
-        self.buf.capacity()
+    pub(in crate::records) fn peak(&self) -> usize {
+        self.peak
     }
 
     pub(in crate::records) fn trim(&mut self, keep: usize) {
         if self.buf.capacity() > keep {
-            *self = Self::default();
+            self.clear();
+            self.buf = Vec::new();
         }
     }
 }

@@ -130,15 +130,15 @@ fn lz4_frame(info: lz4_flex::frame::FrameInfo, bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn lz4_frames_of_other_writers_are_read() {
     use lz4_flex::frame::{BlockMode, BlockSize, FrameInfo};
-    let bytes = [Dice::new(9).text(3_000_000), Dice::new(10).bytes(3_000_000)].concat();
+    let bytes = [Dice::new(9).text(1_000_000), Dice::new(10).bytes(1_000_000)].concat();
     for size in [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max1MB, BlockSize::Max4MB] {
         for checksums in [false, true] {
             let info = FrameInfo::new().block_size(size).block_checksums(checksums).content_checksum(checksums);
             let info = info.content_size(checksums.then_some(bytes.len() as u64));
             let frame = lz4_frame(info.clone(), &bytes);
             assert!(unpacked(Codec::Lz4, &frame, bytes.len()).is_ok_and(|out| out == bytes));
-            let error = Err(CodecError::TooLarge { limit: 4_999_999 });
-            assert_eq!(unpacked(Codec::Lz4, &frame, 4_999_999), error);
+            let error = Err(CodecError::TooLarge { limit: 1_999_998 });
+            assert_eq!(unpacked(Codec::Lz4, &frame, 1_999_998), error);
             let behind = [&frame[..], b"ignored, as Java ignores it"].concat();
             assert!(unpacked(Codec::Lz4, &behind, bytes.len()).is_ok());
 
@@ -197,7 +197,7 @@ fn a_large_window_is_not_kept() {
 }
 
 #[test]
-fn cut_and_damaged_data_are_errors_never_wrong_sizes() {
+fn cut_data_are_errors_and_damaged_data_bounded() {
     let mut dice = Dice::new(15);
     let bytes = dice.text(3000);
     for codec in COMPRESSING {
@@ -214,7 +214,7 @@ fn cut_and_damaged_data_are_errors_never_wrong_sizes() {
                 let at = dice.below(damaged.len());
                 damaged[at] = dice.next() as u8;
             }
-            assert!(unpacked(codec, &damaged, 4000).is_ok_and(|out| out.len() <= 4000) || damaged != good);
+            assert!(unpacked(codec, &damaged, 4000).map_or(true, |out| out.len() <= 4000));
         }
     }
 }

@@ -103,10 +103,9 @@ fn codecs_that_do_not_exist_are_named() {
     }
 }
 
-/// What is left of a million records of nothing.
 #[test]
-fn millions_of_empty_records_are_walked_in_bounded_memory() {
-    let count = 1_000_000;
+fn hundreds_of_thousands_of_empty_records_are_walked_in_bounded_memory() {
+    let count = 300_000;
     let mut builder = BatchBuilder::new(0);
     for _ in 0..count {
         builder.push(0, None, None, &[]).unwrap();
@@ -118,7 +117,7 @@ fn millions_of_empty_records_are_walked_in_bounded_memory() {
         let bytes = recompress(&whole(&plain), codec, codec.default_level(), &mut scratch, LIMIT).unwrap();
         let found = scan(&whole(&bytes), &mut scratch, LIMIT).unwrap();
         assert_eq!(found.records_bytes, plain.len() - HEADER_SIZE);
-        assert!(scratch.window.capacity() <= 256 << 10, "{codec}");
+        assert!(scratch.window.peak() <= 256 << 10, "{codec}");
         let refused = scan(&whole(&bytes), &mut scratch, 7 * count - 1);
         assert_eq!(refused, Err(RecordError::Count { declared: count as i32 }));
     }
@@ -126,7 +125,7 @@ fn millions_of_empty_records_are_walked_in_bounded_memory() {
 
 #[test]
 fn bombs_stop_at_the_limit_in_bounded_memory() {
-    let (size, limit) = (64 << 20, 1 << 20);
+    let (size, limit) = (16 << 20, 1 << 20);
     // One record whose value is all zeros, and noughts that are no records.
     let mut builder = BatchBuilder::new(0);
     builder.push(0, None, Some(&vec![0; size]), &[]).unwrap();
@@ -136,13 +135,13 @@ fn bombs_stop_at_the_limit_in_bounded_memory() {
         let bytes = recompress(&whole(&plain), codec, codec.default_level(), &mut scratch, usize::MAX).unwrap();
         let batch = whole(&bytes);
         assert_eq!(scan(&batch, &mut scratch, limit), Err(RecordError::TooLarge { limit }), "{codec}");
-        assert!(scratch.window.capacity() <= 256 << 10, "{codec}");
+        assert!(scratch.window.peak() <= 256 << 10, "{codec}");
         let records = batch.records(&mut scratch, limit).map(|_| ());
         assert_eq!(records, Err(RecordError::TooLarge { limit }), "{codec}");
         assert!(scratch.whole.capacity() <= 4 * limit, "{codec}");
         assert_eq!(recompress(&batch, Codec::Zstd, 3, &mut scratch, limit), Err(RecordError::TooLarge { limit }));
         assert!(scan(&batch, &mut scratch, size + 100).is_ok());
-        assert!(scratch.window.capacity() <= 256 << 10, "{codec}");
+        assert!(scratch.window.peak() <= 256 << 10, "{codec}");
     }
 }
 
@@ -174,7 +173,7 @@ fn cut_batches_with_a_right_crc_are_refused() {
 #[test]
 fn damaged_batches_with_a_right_crc_never_part_scan_and_walk() {
     let mut dice = Dice::new(20);
-    let rounds = 400;
+    let rounds = 120;
     for batch in Batches::new(JAVA).map(|batch| batch.unwrap()) {
         for _ in 0..rounds {
             let mut bytes = batch.bytes.to_vec();
@@ -193,7 +192,7 @@ fn damaged_batches_with_a_right_crc_never_part_scan_and_walk() {
 #[test]
 fn damaged_records_under_every_codec_never_part_scan_and_walk() {
     let mut dice = Dice::new(21);
-    for round in 0..2000 {
+    for round in 0..600 {
         let records = batch_of(Codec::None, 1 + round % 5, [3, 70, 40_000][round % 3]);
         let mut records = records[HEADER_SIZE..].to_vec();
         for _ in 0..dice.below(3) {
