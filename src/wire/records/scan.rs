@@ -27,7 +27,7 @@ pub struct Scan {
 /// header counts, the record count, nothing left behind. Keys, values and headers are skipped over.
 ///
 /// Compressed data are streamed through a buffer in `scratch`; `limit_bytes` bounds what they may decompress to
-/// (`TooLarge`). An uncompressed batch needs no scratch. Stricter than Kafka's `LogValidator`, which renumbers the
+/// (`TooLarge`). An uncompressed batch needs neither. Stricter than Kafka's `LogValidator`, which renumbers the
 /// records of a compressed batch with wrong deltas and stores those of an uncompressed one.
 pub fn scan(batch: &Batch<'_>, scratch: &mut Scratch, limit_bytes: usize) -> Result<Scan, RecordError> {
     let mut found = Found { expected: 0, null_keys: false, max: NO_TIMESTAMP, delta_of_max: 0, min: i64::MAX };
