@@ -46,11 +46,15 @@ impl Position {
     pub const NONE: Position = Position { offset: -1, epoch: -1, timestamp_ms: -1 };
 }
 
+/// Type and name of each part, in order: user, client id, ip; no name means the default.
+pub(super) type QuotaEntity = Vec<(String, Option<String>)>;
+
 /// What the image keeps for others and does not look into, each by its key.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Kept {
     pub(super) controllers: BTreeMap<i32, MetadataRecord>,
-    pub(super) quotas: BTreeMap<Vec<(String, Option<String>)>, BTreeMap<String, MetadataRecord>>,
+    /// By entity, then by quota.
+    pub(super) quotas: BTreeMap<QuotaEntity, BTreeMap<String, MetadataRecord>>,
     pub(super) acls: BTreeMap<Uuid, MetadataRecord>,
     pub(super) scram: BTreeMap<(String, i8), MetadataRecord>,
     pub(super) tokens: BTreeMap<String, MetadataRecord>,

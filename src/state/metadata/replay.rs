@@ -13,7 +13,9 @@ use wire::generated::partition_record::PartitionRecord;
 use wire::generated::register_broker_record::RegisterBrokerRecord;
 use wire::generated::topic_record::TopicRecord;
 
-use super::image::{Broker, ConfigResource, Configs, Endpoint, Image, Partition, Position, ResourceType, Topic};
+use super::image::{
+    Broker, ConfigResource, Configs, Endpoint, Image, Partition, Position, QuotaEntity, ResourceType, Topic,
+};
 use super::names;
 
 /// How far a partition's index may be ahead of the partitions that are known: as many as one request may create.
@@ -414,8 +416,9 @@ fn has_elr(topic: &Topic) -> bool {
     topic.partitions.iter().any(|it| !it.eligible_leader_replicas.is_empty() || !it.last_known_elr.is_empty())
 }
 
-fn quota_entity(record: &ClientQuotaRecord) -> Vec<(String, Option<String>)> {
-    let mut entity: Vec<_> = record.entity.iter().map(|it| (it.entity_type.clone(), it.entity_name.clone())).collect();
+fn quota_entity(record: &ClientQuotaRecord) -> QuotaEntity {
+    let mut entity: QuotaEntity =
+        record.entity.iter().map(|it| (it.entity_type.clone(), it.entity_name.clone())).collect();
     entity.sort();
     entity
 }
