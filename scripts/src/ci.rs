@@ -79,7 +79,7 @@ fn tests(tally: &mut Tally, name: &str, args: &[&str]) {
 }
 
 /// Runs cargo's tests, shows what failed, and adds each test to the tally.
-fn tests_with(tally: &mut Tally, name: &str, args: &[&str], env: &[(&str, &std::ffi::OsStr)]) {
+pub(crate) fn tests_with(tally: &mut Tally, name: &str, args: &[&str], env: &[(&str, &std::ffi::OsStr)]) {
     let mut counts = (0, 0);
     tally.check(name, || {
         let mut command = Command::new("cargo");

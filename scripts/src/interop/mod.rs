@@ -21,7 +21,7 @@ use server::{Kind, Server};
 use std::path::{Path, PathBuf};
 
 /// The parts of the suite, in the order in which they run.
-pub(crate) const PARTS: [&str; 6] = ["tools", "kcat", "python", "matrix", "dump", "crash"];
+pub(crate) const PARTS: [&str; 7] = ["tools", "kcat", "python", "matrix", "dump", "hostile", "crash"];
 
 #[derive(Default)]
 pub(crate) struct Options {
@@ -115,9 +115,26 @@ fn run_parts(options: &Options, mut env: Env, mut server: Option<Server>, tally:
         }
         server.kill();
     }
+    if wanted("hostile") && options.control {
+        hostile(options, &env, tally);
+    }
     if wanted("crash") && options.bootstrap.is_none() {
         let Ok(kind) = kind(options, env.java.libs()) else { return };
         crash::run(&env, &kind, tally);
+    }
+}
+
+/// The broker tests of src/tests against Apache Kafka: what they expect is what it says. For ringmill cargo runs them.
+fn hostile(options: &Options, env: &Env, tally: &mut Tally) {
+    let server =
+        kind(options, env.java.libs()).and_then(|kind| Server::create(&kind, &env.scratch.join("hostile"), &[]));
+    match server {
+        Err(reason) => drop(tally.check("hostile", || Err(reason))),
+        Ok(server) => {
+            let (bootstrap, pid) = (server.bootstrap(), server.pid().to_string());
+            let names = [("RINGMILL_TEST_BOOTSTRAP", bootstrap.as_ref()), ("RINGMILL_TEST_PID", pid.as_ref())];
+            crate::ci::tests_with(tally, "hostile", &["test", "--package", "ringmill", "--test", "broker"], &names);
+        }
     }
 }
 

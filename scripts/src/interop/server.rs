@@ -50,6 +50,10 @@ impl Server {
         self.dir.join("data")
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the broker runs").id()
+    }
+
     /// Starts the process again on the same directory and waits until it answers; gives the time that took.
     pub(crate) fn start(&mut self) -> Result<Duration, String> {
         let started = Instant::now();

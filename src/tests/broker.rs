@@ -1,0 +1,111 @@
+//! The broker under test.
+
+use crate::raw::Connection;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A broker process with a directory of its own; ends with the value.
+pub(crate) struct Broker {
+    address: SocketAddr,
+    pid: u32,
+    child: Option<Child>,
+    /// Holds the data directory and the log, and nothing else.
+    dir: PathBuf,
+}
+
+/// True when Apache Kafka is the broker under test.
+pub(crate) fn is_control() -> bool {
+    std::env::var_os("RINGMILL_TEST_BOOTSTRAP").is_some()
+}
+
+impl Broker {
+    pub(crate) fn start() -> Broker {
+        Broker::with(&[])
+    }
+
+    /// Starts with these settings on top of the embedded default; the control has its own.
+    pub(crate) fn with(overrides: &[&str]) -> Broker {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("ringmill-test-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("the temporary directory takes a new directory");
+        if let Ok(bootstrap) = std::env::var("RINGMILL_TEST_BOOTSTRAP") {
+            let pid = std::env::var("RINGMILL_TEST_PID").ok().and_then(|pid| pid.parse().ok());
+            let address = bootstrap.parse().expect("RINGMILL_TEST_BOOTSTRAP is an address and a port");
+            return Broker { address, pid: pid.expect("RINGMILL_TEST_PID is a number"), child: None, dir };
+        }
+        let probe = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = probe.expect("loopback has a free port");
+        let log = std::fs::File::create(dir.join("broker.log")).expect("a new file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringmill"));
+        command.arg("serve").arg("--data-dir").arg(dir.join("data")).args(["--port", &address.port().to_string()]);
+        command.args(overrides.iter().flat_map(|setting| ["--override", setting]));
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
+        let child = command.spawn().expect("the broker starts");
+        let broker = Broker { address, pid: child.id(), child: Some(child), dir };
+        broker.wait_until_it_answers();
+        broker
+    }
+
+    fn wait_until_it_answers(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !Connection::try_open(self.address).is_some_and(|mut connection| connection.is_served()) {
+            assert!(Instant::now() < deadline, "the broker does not answer\n{}", self.log());
+            std::thread::yield_now();
+        }
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::try_open(self.address).unwrap_or_else(|| panic!("no connection\n{}", self.log()))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The broker still serves a new connection.
+    pub(crate) fn assert_goes_on(&self, after: &str) {
+        let served = Connection::try_open(self.address).is_some_and(|mut connection| connection.is_served());
+        assert!(served, "after {after} the broker serves nobody\n{}", self.log());
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most that was ever resident, in bytes.
+    pub(crate) fn resident_peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, key: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.unwrap_or_else(|| panic!("the broker is gone\n{}", self.log())) * 1024
+    }
+
+    fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.dir.join("broker.log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
