@@ -1,97 +1,81 @@
-//! Record batches (magic 2) as a producer writes them, and where in them a stamp can be patched.
+//! Record batches as a producer writes them, and where in them a stamp can be patched.
 
-/// Bytes before the first record of a batch.
-pub(crate) const HEADER_SIZE: usize = 61;
+use wire::records::{BatchBuilder, Codec, Scratch, crc32c};
+
+use crate::failure::Failure;
+
 /// The CRC covers everything from here to the end.
 const CRC_FROM: usize = 21;
 
-/// `count` records without key and headers whose value is `value_size` bytes that do not compress. Timestamps are `timestamp_ms`,
-/// offsets and sequence are those of a producer without idempotence.
-pub(crate) fn build(count: usize, value_size: usize, timestamp_ms: i64) -> Vec<u8> {
-    let mut batch = vec![0; HEADER_SIZE];
+/// `count` records without key and headers whose value is `value_size` bytes, all of `timestamp_ms`.
+///
+/// Values are random hexadecimal digits where a codec has something to do, and random bytes where there is none.
+pub(crate) fn build(count: usize, value_size: usize, timestamp_ms: i64, codec: Codec) -> Result<Vec<u8>, Failure> {
     let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
-    for delta in 0..count {
-        let mut body = vec![0]; // attributes
-        varint(&mut body, 0); // timestamp delta
-        varint(&mut body, delta as i64);
-        varint(&mut body, -1); // no key
-        varint(&mut body, value_size as i64);
-        noise.fill(&mut body, value_size);
-        varint(&mut body, 0); // no headers
-        varint(&mut batch, body.len() as i64);
-        batch.extend_from_slice(&body);
+    let mut builder = BatchBuilder::new(0).codec(codec, codec.default_level());
+    for _ in 0..count {
+        let mut value = noise.bytes(value_size);
+        if codec != Codec::None {
+            value.iter_mut().for_each(|byte| *byte = b"0123456789abcdef"[usize::from(*byte & 15)]);
+        }
+        let pushed = builder.push(timestamp_ms, None, Some(&value), &[]);
+        pushed.map_err(|_| Failure::Setup("a batch can't be as large as that".to_owned()))?;
     }
-    let length = (batch.len() - 12) as i32;
-    batch[8..12].copy_from_slice(&length.to_be_bytes());
-    batch[12..16].copy_from_slice(&(-1i32).to_be_bytes()); // leader epoch: the broker's
-    batch[16] = 2;
-    batch[23..27].copy_from_slice(&(count as i32 - 1).to_be_bytes());
-    batch[27..35].copy_from_slice(&timestamp_ms.to_be_bytes());
-    batch[35..43].copy_from_slice(&timestamp_ms.to_be_bytes());
-    batch[43..51].copy_from_slice(&(-1i64).to_be_bytes()); // producer id
-    batch[51..53].copy_from_slice(&(-1i16).to_be_bytes()); // producer epoch
-    batch[53..57].copy_from_slice(&(-1i32).to_be_bytes()); // base sequence
-    batch[57..61].copy_from_slice(&(count as i32).to_be_bytes());
-    seal(&mut batch);
-    batch
+    Ok(builder.finish(&mut Scratch::new()))
 }
 
 /// Writes the CRC of a batch whose covered bytes were changed.
 pub(crate) fn seal(batch: &mut [u8]) {
-    let crc = crc32c::crc32c(&batch[CRC_FROM..]);
-    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    let crc = crc32c(&batch[CRC_FROM..]);
+    batch[17..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// Where the value of the only record of `build(1, value_size, _)` starts.
-pub(crate) fn value_at(value_size: usize) -> usize {
-    let mut head = vec![0, 0, 0, 1];
-    varint(&mut head, value_size as i64);
-    let mut length = Vec::new();
-    varint(&mut length, (head.len() + value_size + 1) as i64);
-    HEADER_SIZE + length.len() + head.len()
-}
-
-/// Zigzag.
-fn varint(to: &mut Vec<u8>, value: i64) {
-    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-    while rest >= 0x80 {
-        to.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    to.push(rest as u8);
+/// Where the value starts in an uncompressed batch of one record: nothing but the count of its headers follows it.
+pub(crate) fn value_at(batch: &[u8], value_size: usize) -> usize {
+    batch.len().saturating_sub(1 + value_size)
 }
 
 /// xorshift64*: the same bytes in every run.
 struct Noise(u64);
 
 impl Noise {
-    fn fill(&mut self, to: &mut Vec<u8>, len: usize) {
-        let end = to.len() + len;
-        while to.len() < end {
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(len + 8);
+        while bytes.len() < len {
             self.0 ^= self.0 >> 12;
             self.0 ^= self.0 << 25;
             self.0 ^= self.0 >> 27;
-            let bytes = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d).to_be_bytes();
-            let take = bytes.len().min(end - to.len());
-            to.extend_from_slice(&bytes[..take]);
+            bytes.extend_from_slice(&self.0.wrapping_mul(0x2545_f491_4f6c_dd1d).to_be_bytes());
         }
+        bytes.truncate(len);
+        bytes
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wire::records::Batch;
 
     #[test]
-    fn value_is_where_it_is_said_to_be() {
+    fn a_patched_and_sealed_batch_is_whole() {
         for size in [16, 63, 64, 100, 1024, 8192, 70_000] {
-            let mut batch = build(1, size, 7);
-            let at = value_at(size);
-            assert_eq!(batch.len(), at + size + 1, "value and the header count end the batch of {size}");
-            let crc = batch[17..21].to_vec();
-            batch[at] ^= 1;
-            seal(&mut batch);
-            assert_ne!(crc, batch[17..21]);
+            let mut bytes = build(1, size, 7, Codec::None).unwrap();
+            let at = value_at(&bytes, size);
+            bytes[at..at + 16].copy_from_slice(b"0123456789abcdef");
+            seal(&mut bytes);
+            let (batch, rest) = Batch::first(&bytes).unwrap();
+            assert!(rest.is_empty() && batch.crc_matches());
+            let mut scratch = Scratch::new();
+            let record = batch.records(&mut scratch, 1 << 20).unwrap().next().unwrap().unwrap();
+            assert!(record.value.unwrap().starts_with(b"0123456789abcdef"), "value of {size} bytes");
         }
+    }
+
+    #[test]
+    fn codecs_have_something_to_do() {
+        let plain = build(64, 1024, 7, Codec::None).unwrap();
+        let packed = build(64, 1024, 7, Codec::Zstd).unwrap();
+        assert!(packed.len() < plain.len() * 2 / 3);
     }
 }

@@ -4,102 +4,129 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use wire::messages::{ApiVersionsRequest, MetadataResponse};
+use wire::{Request, Uuid};
+
 use crate::failure::{Doing, Failure};
 use crate::protocol;
 
 /// An answer to a question of this client is never longer.
 const ANSWER_SIZE_MAX: i32 = 64 << 20;
 
-pub(crate) struct Client(TcpStream);
+pub(crate) struct Client {
+    stream: TcpStream,
+    answer: Vec<u8>,
+}
 
 impl Client {
+    /// `timeout`: for the connection, and for each answer.
     pub(crate) fn connect(address: &str, timeout: Duration) -> Result<Client, Failure> {
         let stream = TcpStream::connect_timeout(&resolve(address)?, timeout).doing("connect")?;
         stream.set_read_timeout(Some(timeout)).doing("set the read timeout")?;
         stream.set_nodelay(true).doing("set TCP_NODELAY")?;
-        Ok(Client(stream))
+        Ok(Client { stream, answer: Vec::new() })
+    }
+
+    pub(crate) fn ask<'a, 's, R: Request<'a>>(
+        &'s mut self,
+        version: i16,
+        request: &R,
+    ) -> Result<R::Response<'s>, Failure> {
+        let frame = protocol::frame(version, request);
+        protocol::answer(R::KEY, version, self.exchange(&frame)?)
     }
 
     /// Sends a whole frame and returns the answer from its correlation id on.
-    pub(crate) fn ask(&mut self, frame: &[u8]) -> Result<Vec<u8>, Failure> {
-        self.0.write_all(frame).doing("send a request")?;
+    pub(crate) fn exchange(&mut self, frame: &[u8]) -> Result<&[u8], Failure> {
+        self.stream.write_all(frame).doing("send a request")?;
         let mut size = [0; 4];
-        self.0.read_exact(&mut size).doing("receive an answer")?;
+        self.stream.read_exact(&mut size).doing("receive an answer")?;
         let size = i32::from_be_bytes(size);
         if !(4..=ANSWER_SIZE_MAX).contains(&size) {
             return Err(Failure::Malformed("frame size"));
         }
-        let mut answer = vec![0; size as usize];
-        self.0.read_exact(&mut answer).doing("receive an answer")?;
-        Ok(answer)
+        self.answer.resize(size as usize, 0);
+        self.stream.read_exact(&mut self.answer).doing("receive an answer")?;
+        Ok(&self.answer)
     }
 
     pub(crate) fn api_versions(&mut self) -> Result<(), Failure> {
-        accepted("ApiVersions", protocol::api_versions_answered(&self.ask(&protocol::api_versions())?)?)
+        let request = ApiVersionsRequest {
+            client_software_name: "ringmill-perf".into(),
+            client_software_version: env!("CARGO_PKG_VERSION").into(),
+        };
+        accepted("ApiVersions", self.ask(protocol::API_VERSIONS, &request)?.error_code)
     }
 
-    pub(crate) fn create_topic(
-        &mut self,
-        name: &str,
-        partitions: i32,
-        configs: &[(&str, String)],
-    ) -> Result<(), Failure> {
-        accepted("CreateTopics", protocol::created(&self.ask(&protocol::create_topic(name, partitions, configs))?)?)
+    pub(crate) fn create_topic(&mut self, name: &str, partitions: usize) -> Result<(), Failure> {
+        let answer = self.ask(protocol::CREATE_TOPICS, &protocol::create_topic(name, partitions as i32))?;
+        let topic = answer.topics.first().ok_or(Failure::Malformed("no topic in it"))?;
+        accepted("CreateTopics", topic.error_code)
     }
 
     pub(crate) fn delete_topic(&mut self, name: &str) -> Result<(), Failure> {
-        accepted("DeleteTopics", protocol::deleted(&self.ask(&protocol::delete_topic(name))?)?)
+        let answer = self.ask(protocol::DELETE_TOPICS, &protocol::delete_topic(name))?;
+        let topic = answer.responses.first().ok_or(Failure::Malformed("no topic in it"))?;
+        accepted("DeleteTopics", topic.error_code)
     }
 
-    /// One try; the metadata of a topic that was created this moment may take a little to arrive.
-    pub(crate) fn leaders(&mut self, topic: &str) -> Result<protocol::Leaders, Failure> {
-        protocol::leaders(&self.ask(&protocol::metadata(topic))?)
+    pub(crate) fn metadata(&mut self, topic: &str) -> Result<MetadataResponse<'_>, Failure> {
+        self.ask(protocol::METADATA, &protocol::metadata(topic))
     }
 
-    pub(crate) fn log_end_offset(&mut self, topic: &str, partition: i32) -> Result<i64, Failure> {
-        let (code, offset) = protocol::listed_offset(&self.ask(&protocol::list_offsets(topic, partition))?)?;
-        accepted("ListOffsets", code).map(|()| offset)
+    pub(crate) fn log_end_offset(&mut self, topic: &str, partition: usize) -> Result<i64, Failure> {
+        let answer = self.ask(protocol::LIST_OFFSETS, &protocol::log_end_offset(topic, partition as i32))?;
+        let found = answer.topics.first().and_then(|topic| topic.partitions.first());
+        let found = found.ok_or(Failure::Malformed("no partition in it"))?;
+        accepted("ListOffsets", found.error_code).map(|()| found.offset)
+    }
+}
+
+/// A topic with a leader for each partition.
+pub(crate) struct Topic {
+    pub(crate) id: Uuid,
+    pub(crate) leaders: Vec<SocketAddr>,
+}
+
+impl Topic {
+    /// Waits until every leader of the first `partitions` partitions says that it is one; gives up after `timeout`.
+    ///
+    /// Metadata may name the leader of a new partition a little before that broker knows its duty.
+    pub(crate) fn find(bootstrap: &str, name: &str, partitions: usize, timeout: Duration) -> Result<Topic, Failure> {
+        let end = Instant::now() + timeout;
+        loop {
+            match Topic::find_now(bootstrap, name, partitions) {
+                Err(failure) if Instant::now() > end => return Err(failure),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+                found => return found,
+            }
+        }
+    }
+
+    fn find_now(bootstrap: &str, name: &str, partitions: usize) -> Result<Topic, Failure> {
+        let timeout = Duration::from_secs(10);
+        let mut client = Client::connect(bootstrap, timeout)?;
+        let metadata = client.metadata(name)?;
+        let topic = metadata.topics.first().ok_or(Failure::Malformed("no topic in it"))?;
+        accepted("Metadata", topic.error_code)?;
+        let mut leaders = Vec::with_capacity(partitions);
+        for index in 0..partitions {
+            let leader = topic.partitions.iter().find(|p| p.partition_index == index as i32).map(|p| p.leader_id);
+            let Some(broker) = metadata.brokers.iter().find(|broker| Some(broker.node_id) == leader) else {
+                return Err(Failure::Setup(format!("{name} has no partition {index} with a leader")));
+            };
+            let address = format!("{}:{}", broker.host, broker.port);
+            Client::connect(&address, timeout)?.log_end_offset(name, index)?;
+            leaders.push(resolve(&address)?);
+        }
+        Ok(Topic { id: topic.topic_id, leaders })
     }
 }
 
 /// The first address a `host:port` stands for.
-pub(crate) fn resolve(address: &str) -> Result<SocketAddr, Failure> {
-    let addresses = address.to_socket_addrs().doing("resolve the bootstrap address")?;
+fn resolve(address: &str) -> Result<SocketAddr, Failure> {
+    let addresses = address.to_socket_addrs().doing("resolve an address")?;
     addresses.into_iter().next().ok_or_else(|| Failure::Setup(format!("{address} stands for no address")))
-}
-
-/// The leader's address of each of `partitions` partitions, once every leader says that it is one; gives up after `timeout`.
-///
-/// Metadata may name the leader of a new partition a little before that broker knows its duty.
-pub(crate) fn wait_for_leaders(
-    bootstrap: &str,
-    topic: &str,
-    partitions: usize,
-    timeout: Duration,
-) -> Result<Vec<SocketAddr>, Failure> {
-    let end = Instant::now() + timeout;
-    loop {
-        match leaders_now(bootstrap, topic, partitions) {
-            Err(failure) if Instant::now() > end => return Err(failure),
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
-            Ok(leaders) => return Ok(leaders),
-        }
-    }
-}
-
-fn leaders_now(bootstrap: &str, topic: &str, partitions: usize) -> Result<Vec<SocketAddr>, Failure> {
-    let timeout = Duration::from_secs(10);
-    let leaders = Client::connect(bootstrap, timeout)?.leaders(topic)?;
-    accepted("Metadata", leaders.error_code)?;
-    if leaders.addresses.len() < partitions || leaders.addresses.iter().any(String::is_empty) {
-        return Err(Failure::Setup(format!("{topic} has no {partitions} partitions with a leader")));
-    }
-    let mut addresses = Vec::with_capacity(partitions);
-    for (partition, address) in leaders.addresses.iter().take(partitions).enumerate() {
-        Client::connect(address, timeout)?.log_end_offset(topic, partition as i32)?;
-        addresses.push(resolve(address)?);
-    }
-    Ok(addresses)
 }
 
 pub(crate) fn accepted(api: &'static str, code: i16) -> Result<(), Failure> {

@@ -10,9 +10,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
+use wire::records::{Batches, Codec};
 
-use crate::batch::{self, HEADER_SIZE};
-use crate::client::{Client, accepted, wait_for_leaders};
+use crate::batch;
+use crate::client::{Client, Topic, accepted};
 use crate::failure::{Doing, Failure};
 use crate::measure::{Clock, Latencies, seconds};
 use crate::processes::Usage;
@@ -65,11 +66,12 @@ pub(crate) fn run(args: &Args) -> Result<Value, Failure> {
             "--rate is above 0, --record-size 16 to 512 KiB, --acks 1 or -1, --in-flight 1".to_owned(),
         ));
     }
-    let leader = wait_for_leaders(&args.bootstrap, &args.topic, 1, Duration::from_secs(30))?[0];
-    let end = Client::connect(&leader.to_string(), Duration::from_secs(30))?.log_end_offset(&args.topic, 0)?;
+    let topic = Topic::find(&args.bootstrap, &args.topic, 1, Duration::from_secs(30))?;
+    let leader = topic.leaders[0].to_string();
+    let end = Client::connect(&leader, Duration::from_secs(30))?.log_end_offset(&args.topic, 0)?;
     let mut poll = Poll::new().doing("create a poll")?;
-    let mut writer = Writer::connect(args, leader)?;
-    let mut reader = Reader::connect(args, leader, end)?;
+    let mut writer = Writer::connect(args, &topic)?;
+    let mut reader = Reader::connect(args, &topic, end)?;
     poll.registry().register(&mut writer.stream, Token(0), Interest::READABLE).doing("register a socket")?;
     poll.registry().register(&mut reader.stream, Token(1), Interest::READABLE).doing("register a socket")?;
     measure(args, &mut poll, &mut writer, &mut reader)
@@ -138,16 +140,16 @@ struct Writer {
 }
 
 impl Writer {
-    fn connect(args: &Args, leader: SocketAddr) -> Result<Writer, Failure> {
+    fn connect(args: &Args, topic: &Topic) -> Result<Writer, Failure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
-        let batch = batch::build(1, args.record_size, now);
-        let (frame, batch_at) = protocol::produce(&args.topic, 0, args.acks, &batch);
+        let batch = batch::build(1, args.record_size, now, Codec::None)?;
+        let (frame, batch_at) = protocol::produce(topic.id, 0, args.acks, &batch);
         Ok(Writer {
-            stream: connect(leader)?,
-            replies: Replies::new(64 + args.topic.len()),
+            stream: connect(topic.leaders[0])?,
+            replies: Replies::new(protocol::HEAD_MAX),
             frame,
             batch_at,
-            value_at: batch_at + batch::value_at(args.record_size),
+            value_at: batch_at + batch::value_at(&batch, args.record_size),
             sent: 0,
             acked: 0,
             due_ns: vec![0; args.in_flight],
@@ -192,22 +194,22 @@ struct Reader {
     replies: Replies,
     frame: Vec<u8>,
     offset_at: usize,
-    value_at: usize,
+    value_size: usize,
     offset: i64,
     asked: i32,
     received: u64,
 }
 
 impl Reader {
-    fn connect(args: &Args, leader: SocketAddr, offset: i64) -> Result<Reader, Failure> {
-        let wanted = Wanted { max_wait_ms: args.max_wait_ms, min_bytes: 1, max_bytes: FETCH_SIZE_MAX as i32 };
-        let (frame, offset_at) = protocol::fetch(&args.topic, 0, &wanted);
+    fn connect(args: &Args, topic: &Topic, offset: i64) -> Result<Reader, Failure> {
+        let wanted = Wanted { max_wait_ms: args.max_wait_ms, max_bytes: FETCH_SIZE_MAX as i32 };
+        let (frame, offset_at) = protocol::fetch(topic.id, 0, &wanted);
         Ok(Reader {
-            stream: connect(leader)?,
-            replies: Replies::new(FETCH_SIZE_MAX + 256 + args.topic.len()),
+            stream: connect(topic.leaders[0])?,
+            replies: Replies::new(FETCH_SIZE_MAX + protocol::HEAD_MAX),
             frame,
             offset_at,
-            value_at: batch::value_at(args.record_size),
+            value_size: args.record_size,
             offset,
             asked: 0,
             received: 0,
@@ -224,7 +226,7 @@ impl Reader {
     fn receive(&mut self, scratch: &mut [u8], clock: Clock, tally: &mut Tally) -> Result<(), Failure> {
         let Some(bytes) = read(&mut self.stream, scratch)? else { return Ok(()) };
         let now = clock.ns();
-        let Reader { replies, value_at, offset, received, asked, .. } = self;
+        let Reader { replies, value_size, offset, received, asked, .. } = self;
         let mut answered = false;
         replies.feed(bytes, |answer, _| {
             let (correlation_id, fetched) = protocol::fetched(answer)?;
@@ -234,15 +236,13 @@ impl Reader {
             }
             answered = true;
             let records = answer.get(fetched.records_at..fetched.records_at + fetched.records_size);
-            for (base_offset, batch) in batches(records.ok_or(Failure::Malformed("records size"))?) {
-                if base_offset != *offset {
+            for batch in Batches::new(records.ok_or(Failure::Malformed("records size"))?) {
+                let batch = batch?;
+                if batch.header.base_offset != *offset || batch.header.records_count != 1 {
                     return Err(Failure::Malformed("an offset is missing or came twice"));
                 }
-                let stamp =
-                    |at: usize| batch.get(at..at + 8).map(|b| u64::from_be_bytes(b.try_into().unwrap_or_default()));
-                let (Some(due), Some(sent)) = (stamp(*value_at), stamp(*value_at + 8)) else {
-                    return Err(Failure::Malformed("a record without stamps"));
-                };
+                let at = batch::value_at(batch.bytes, *value_size);
+                let (due, sent) = (stamp(batch.bytes, at), stamp(batch.bytes, at + 8));
                 if due >= tally.from_ns {
                     tally.total.record(now.saturating_sub(due));
                     tally.service.record(now.saturating_sub(sent));
@@ -256,19 +256,8 @@ impl Reader {
     }
 }
 
-/// Base offset and bytes of each whole batch.
-fn batches(mut bytes: &[u8]) -> impl Iterator<Item = (i64, &[u8])> {
-    std::iter::from_fn(move || {
-        let header: &[u8; 12] = bytes.first_chunk()?;
-        let [o0, o1, o2, o3, o4, o5, o6, o7, l0, l1, l2, l3] = *header;
-        let size = usize::try_from(i32::from_be_bytes([l0, l1, l2, l3])).ok()? + 12;
-        if size < HEADER_SIZE {
-            return None;
-        }
-        let (batch, rest) = bytes.split_at_checked(size)?;
-        bytes = rest;
-        Some((i64::from_be_bytes([o0, o1, o2, o3, o4, o5, o6, o7]), batch))
-    })
+fn stamp(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |stamp| u64::from_be_bytes(*stamp))
 }
 
 fn connect(leader: SocketAddr) -> Result<TcpStream, Failure> {
@@ -297,24 +286,4 @@ fn report(args: &Args, tally: &Tally, missing: u64, elapsed: f64, usage: &Value)
         "response_us": tally.total.summary(), "service_us": tally.service.summary(), "ack_us": tally.ack.summary(),
         "cpu_s": usage, "broker_cpu_us_per_request": usage["broker"].as_f64().map(|s| s * 1e6 / records),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stamps_are_found_in_every_batch_and_a_torn_one_is_left() {
-        let mut bytes = Vec::new();
-        for offset in 5..8u64 {
-            let mut batch = batch::build(1, 1024, 0);
-            batch[..8].copy_from_slice(&offset.to_be_bytes());
-            batch[batch::value_at(1024)..][..8].copy_from_slice(&(offset * 3).to_be_bytes());
-            bytes.extend(batch);
-        }
-        let seen: Vec<_> =
-            batches(&bytes[..bytes.len() - 1]).map(|(offset, b)| (offset, b[batch::value_at(1024) + 7])).collect();
-        assert_eq!(seen, [(5, 15), (6, 18)]);
-        assert_eq!(batches(&[0; 12]).count(), 0);
-    }
 }

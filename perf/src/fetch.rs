@@ -4,15 +4,14 @@
 //! batches of one size (what `perf produce` writes).
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
+use wire::records::BatchHeader;
 
-use crate::batch::HEADER_SIZE;
-use crate::client::{Client, accepted, wait_for_leaders};
+use crate::client::{Client, Topic, accepted};
 use crate::failure::{Doing, Failure};
 use crate::measure::{Clock, Latencies, seconds};
 use crate::processes::Usage;
@@ -53,13 +52,13 @@ pub(crate) fn run(args: &Args) -> Result<Value, Failure> {
             "--connections, --partitions and --max-bytes are at least 1, --read-size 4096".to_owned(),
         ));
     }
-    let leaders = wait_for_leaders(&args.bootstrap, &args.topic, args.partitions, Duration::from_secs(30))?;
+    let topic = Topic::find(&args.bootstrap, &args.topic, args.partitions, Duration::from_secs(30))?;
     let mut poll = Poll::new().doing("create a poll")?;
     let mut lanes = Vec::new();
     for n in 0..args.connections {
         let partition = n % args.partitions;
-        let contents = Contents::look(leaders[partition], &args.topic, partition as i32)?;
-        let mut lane = Lane::connect(args, leaders[partition], partition as i32, contents)?;
+        let contents = Contents::look(&topic, &args.topic, partition)?;
+        let mut lane = Lane::connect(args, &topic, partition, contents)?;
         poll.registry().register(&mut lane.stream, Token(n), Interest::READABLE).doing("register a socket")?;
         lanes.push(lane);
     }
@@ -113,21 +112,22 @@ struct Contents {
 }
 
 impl Contents {
-    fn look(leader: SocketAddr, topic: &str, partition: i32) -> Result<Contents, Failure> {
-        let mut client = Client::connect(&leader.to_string(), Duration::from_secs(30))?;
-        let end = client.log_end_offset(topic, partition)?;
-        let (frame, _) = protocol::fetch(topic, partition, &Wanted { max_wait_ms: 1000, min_bytes: 1, max_bytes: 1 });
-        let answer = client.ask(&frame)?;
-        let (_, fetched) = protocol::fetched(&answer)?;
+    fn look(topic: &Topic, name: &str, partition: usize) -> Result<Contents, Failure> {
+        let mut client = Client::connect(&topic.leaders[partition].to_string(), Duration::from_secs(30))?;
+        let end = client.log_end_offset(name, partition)?;
+        let wanted = Wanted { max_wait_ms: 1000, max_bytes: 1 };
+        let request = protocol::fetch_request(topic.id, partition as i32, 0, &wanted);
+        let answer = client.ask(protocol::FETCH, &request)?;
+        let fetched = answer.responses.first().and_then(|topic| topic.partitions.first());
+        let fetched = fetched.ok_or(Failure::Malformed("no partition in it"))?;
         accepted("Fetch", fetched.error_code)?;
-        let header = answer.get(fetched.records_at..fetched.records_at + HEADER_SIZE);
-        let header = header.ok_or_else(|| Failure::Setup(format!("partition {partition} of {topic} is empty")))?;
-        let number = |at: usize| i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let (batch_bytes, batch_records) = (number(8) as usize + 12, i64::from(number(57)));
-        if batch_records < 1 || end < batch_records {
+        let header = BatchHeader::parse(fetched.records.bytes().unwrap_or_default())?;
+        let contents =
+            Contents { end, batch_bytes: header.size(), batch_records: header.next_offset() - header.base_offset };
+        if contents.batch_records < 1 || end < contents.batch_records {
             return Err(Failure::Malformed("records count"));
         }
-        Ok(Contents { end, batch_bytes, batch_records })
+        Ok(contents)
     }
 }
 
@@ -143,13 +143,13 @@ struct Lane {
 }
 
 impl Lane {
-    fn connect(args: &Args, leader: SocketAddr, partition: i32, contents: Contents) -> Result<Lane, Failure> {
-        let stream = std::net::TcpStream::connect(leader).doing("connect")?;
+    fn connect(args: &Args, topic: &Topic, partition: usize, contents: Contents) -> Result<Lane, Failure> {
+        let stream = std::net::TcpStream::connect(topic.leaders[partition]).doing("connect")?;
         stream.set_nodelay(true).doing("set TCP_NODELAY")?;
         stream.set_nonblocking(true).doing("set O_NONBLOCK")?;
-        let wanted = Wanted { max_wait_ms: 500, min_bytes: 1, max_bytes: args.max_bytes };
-        let (frame, offset_at) = protocol::fetch(&args.topic, partition, &wanted);
-        let replies = Replies::new(96 + args.topic.len());
+        let wanted = Wanted { max_wait_ms: 500, max_bytes: args.max_bytes };
+        let (frame, offset_at) = protocol::fetch(topic.id, partition as i32, &wanted);
+        let replies = Replies::new(protocol::HEAD_MAX);
         let stream = TcpStream::from_std(stream);
         Ok(Lane { stream, replies, frame, offset_at, offset: 0, contents, asked: 0, asked_ns: 0 })
     }

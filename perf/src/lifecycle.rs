@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use wire::records::Codec;
 
 use crate::broker::{Broker, Home, Kind, Place};
 use crate::client::{Client, accepted};
@@ -59,12 +60,12 @@ pub(crate) fn start_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value
     let address = broker.home.address.clone();
     until(&mut broker, || connect(&address)?.api_versions())?;
     let first_answer = begin.elapsed();
-    until(&mut broker, || match connect(&address)?.leaders(TOPIC)?.brokers {
+    until(&mut broker, || match connect(&address)?.metadata(TOPIC)?.brokers.len() {
         0 => Err(Failure::Malformed("no broker yet")),
         _ => Ok(()),
     })?;
     let serving = begin.elapsed();
-    until(&mut broker, || connect(&address)?.create_topic(TOPIC, 1, &[]))?;
+    until(&mut broker, || connect(&address)?.create_topic(TOPIC, 1))?;
     until(&mut broker, || acknowledge(&address))?;
     let first_ack = begin.elapsed();
     Ok(
@@ -77,7 +78,7 @@ pub(crate) fn restart_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Val
     let mut broker = Broker::start(kind, Home::create(dir, &kind.name, "")?, place)?;
     broker.wait_ready(START_MAX)?;
     let address = broker.home.address.clone();
-    until(&mut broker, || connect(&address)?.create_topic(TOPIC, 1, &[]))?;
+    until(&mut broker, || connect(&address)?.create_topic(TOPIC, 1))?;
     until(&mut broker, || acknowledge(&address))?;
     let mut load = spawn_load(&address)?;
     std::thread::sleep(KILL_LOAD);
@@ -125,9 +126,12 @@ fn connect(address: &str) -> Result<Client, Failure> {
 }
 
 fn acknowledge(address: &str) -> Result<(), Failure> {
-    let (frame, _) = protocol::produce(TOPIC, 0, 1, &batch::build(1, 100, 0));
-    let answer = connect(address)?.ask(&frame)?;
-    accepted("Produce", protocol::produced(&answer)?.1.error_code)
+    let mut client = connect(address)?;
+    let metadata = client.metadata(TOPIC)?;
+    let topic = metadata.topics.first().ok_or(Failure::Malformed("no topic in it"))?;
+    accepted("Metadata", topic.error_code)?;
+    let (frame, _) = protocol::produce(topic.topic_id, 0, 1, &batch::build(1, 100, 0, Codec::None)?);
+    accepted("Produce", protocol::produced(client.exchange(&frame)?)?.1.error_code)
 }
 
 /// Tries until it works; fails when the broker ends or the time is over.

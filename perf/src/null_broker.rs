@@ -9,13 +9,30 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use wire::generated::create_topics_response::{CreatableTopicResult, CreateTopicsResponse};
+use wire::generated::delete_topics_response::{DeletableTopicResult, DeleteTopicsResponse};
+use wire::generated::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
+use wire::generated::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse,
+};
+use wire::generated::metadata_response::{
+    MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use wire::generated::produce_response::{PartitionProduceResponse, ProduceResponse, TopicProduceResponse};
+use wire::header::RequestHeader;
+use wire::messages::{ApiVersionsResponse, FetchRequest, ListOffsetsRequest, MetadataRequest};
+use wire::records::Codec;
+use wire::{ApiKey, Decoder, Encoder, Message, Records, Uuid};
+
 use crate::batch;
 use crate::failure::{Doing, Failure};
 use crate::produce::poll_once;
-use crate::protocol::{self, Get, Put};
+use crate::protocol::answer_frame;
 use crate::replies::Replies;
 
 const PARTITIONS: i32 = 64;
+/// Every log's end: nobody gets there.
+const END: i64 = 1 << 40;
 const CONNECTIONS_MAX: usize = 4096;
 const HEAD_MAX: usize = 512;
 const LISTENER: Token = Token(usize::MAX);
@@ -37,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut listener = TcpListener::bind(args.listen).doing("listen")?;
     let address = listener.local_addr().doing("ask for the port")?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE).doing("register the listener")?;
-    let batch = batch::build(64, 1024, 0);
+    let batch = batch::build(64, 1024, 0, Codec::None)?;
     let blob = batch.repeat((args.fetch_size / batch.len()).max(1));
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut events = Events::with_capacity(1024);
@@ -132,141 +149,105 @@ impl Connection {
 
 impl Answers {
     fn add(&mut self, head: &[u8], address: SocketAddr, blob: usize) -> Result<(), Failure> {
-        let mut get = Get(head);
-        let (key, version, correlation_id) = (get.i16()?, get.i16()?, get.i32()?);
-        if (key, version) == (protocol::PRODUCE, 11) && !self.produced.is_empty() {
+        let mut d = Decoder::new(head);
+        let known = RequestHeader::peek(head).and_then(|(key, version)| Some((ApiKey::from_i16(key)?, version)));
+        let (key, version) = known.ok_or(Failure::Malformed("an unknown request"))?;
+        let header = RequestHeader::decode(&mut d, key.request_header_version(version))?;
+        if key == ApiKey::Produce && !self.produced.is_empty() {
             let at = self.out.len();
             self.out.extend_from_slice(&self.produced);
-            self.out[at + 4..at + 8].copy_from_slice(&correlation_id.to_be_bytes());
+            self.out[at + 4..at + 8].copy_from_slice(&header.correlation_id.to_be_bytes());
             return Ok(());
         }
-        get.nullable_string()?;
-        let mut put = Put(vec![0; 4]);
-        put.i32(correlation_id);
-        match (key, version) {
-            (protocol::PRODUCE, 11) => produced(&mut get, &mut put)?,
-            (protocol::FETCH, 12) => {
-                fetched(&mut get, &mut put, blob)?;
-                self.blob_left = blob;
-            }
-            (protocol::METADATA, 4) => metadata(&mut get, &mut put, address)?,
-            (protocol::LIST_OFFSETS, 1) => listed(&mut get, &mut put)?,
-            (protocol::CREATE_TOPICS, 4) | (protocol::DELETE_TOPICS, 3) => named(&mut get, &mut put)?,
-            (protocol::API_VERSIONS, 0) => put.0.extend_from_slice(&[0; 6]),
-            _ => return Err(Failure::Malformed("a request that perf doesn't send")),
+        let frame = one_answer(key, version, header.correlation_id, &mut d, address, blob)?;
+        if key == ApiKey::Produce {
+            self.produced.clone_from(&frame.buf);
         }
-        let mut frame = put.frame();
-        if key == protocol::FETCH {
-            let size = (frame.len() - 4 + blob) as i32;
-            frame[..4].copy_from_slice(&size.to_be_bytes());
-        }
-        if key == protocol::PRODUCE {
-            self.produced.clone_from(&frame);
-        }
-        self.out.extend_from_slice(&frame);
+        // What stands behind the records, some empty tags, is sent before them: the reader drops both unseen.
+        self.out.extend_from_slice(&frame.buf);
+        self.blob_left += frame.splices.iter().map(|splice| splice.len).sum::<usize>();
         Ok(())
     }
 }
 
-fn produced(get: &mut Get<'_>, put: &mut Put) -> Result<(), Failure> {
-    get.tags()?;
-    get.skip(1 + 2 + 4)?; // transactional id, acks, timeout
-    get.one("topics")?;
-    let topic = get.compact_string()?;
-    get.one("partitions")?;
-    let partition = get.i32()?;
-    put.0.push(0);
-    put.uvarint(2);
-    put.compact_string(topic);
-    put.uvarint(2);
-    put.i32(partition);
-    put.i16(0);
-    put.i64(0);
-    put.i64(-1);
-    put.i64(0);
-    put.0.extend_from_slice(&[1, 0, 0, 0]); // no record errors, no message, tags of partition and topic
-    put.i32(0);
-    put.0.push(0);
-    Ok(())
-}
-
-/// The trailing tags that belong behind the records are part of the blob's last bytes for the reader of the sizes: it only drops them.
-fn fetched(get: &mut Get<'_>, put: &mut Put, blob: usize) -> Result<(), Failure> {
-    get.tags()?;
-    get.skip(4 + 4 + 4 + 4 + 1 + 4 + 4)?;
-    get.one("topics")?;
-    let topic = get.compact_string()?;
-    get.one("partitions")?;
-    let partition = get.i32()?;
-    put.0.push(0);
-    put.i32(0);
-    put.i16(0);
-    put.i32(0);
-    put.uvarint(2);
-    put.compact_string(topic);
-    put.uvarint(2);
-    put.i32(partition);
-    put.i16(0);
-    for _ in 0..3 {
-        put.i64(1 << 40);
-    }
-    put.uvarint(0);
-    put.i32(-1);
-    put.uvarint(blob as u32 + 1);
-    Ok(())
-}
-
-fn metadata(get: &mut Get<'_>, put: &mut Put, address: SocketAddr) -> Result<(), Failure> {
-    get.count_one("topics")?;
-    let topic = get.string()?;
-    put.i32(0);
-    put.i32(1);
-    put.i32(1);
-    put.string(&address.ip().to_string());
-    put.i32(i32::from(address.port()));
-    put.i16(-1);
-    put.i16(-1);
-    put.i32(1);
-    put.i32(1);
-    put.i16(0);
-    put.string(topic);
-    put.i8(0);
-    put.i32(PARTITIONS);
-    for partition in 0..PARTITIONS {
-        put.i16(0);
-        put.i32(partition);
-        put.i32(1);
-        for _ in 0..2 {
-            put.i32(1);
-            put.i32(1);
+fn one_answer(
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    d: &mut Decoder<'_>,
+    address: SocketAddr,
+    blob: usize,
+) -> Result<Encoder, Failure> {
+    Ok(match key {
+        ApiKey::Produce => answer_frame(key, version, correlation_id, &produced(d)?),
+        ApiKey::Fetch => answer_frame(key, version, correlation_id, &fetched(&FetchRequest::decode(d, version)?, blob)),
+        ApiKey::Metadata => {
+            answer_frame(key, version, correlation_id, &metadata(&MetadataRequest::decode(d, version)?, address))
         }
-    }
-    Ok(())
+        ApiKey::ListOffsets => {
+            answer_frame(key, version, correlation_id, &listed(&ListOffsetsRequest::decode(d, version)?))
+        }
+        ApiKey::CreateTopics => {
+            let topics = vec![CreatableTopicResult::default()];
+            answer_frame(key, version, correlation_id, &CreateTopicsResponse { topics, ..Default::default() })
+        }
+        ApiKey::DeleteTopics => {
+            let responses = vec![DeletableTopicResult::default()];
+            answer_frame(key, version, correlation_id, &DeleteTopicsResponse { responses, ..Default::default() })
+        }
+        ApiKey::ApiVersions => answer_frame(key, version, correlation_id, &ApiVersionsResponse::default()),
+        _ => return Err(Failure::Malformed("a request that perf doesn't send")),
+    })
 }
 
-fn listed(get: &mut Get<'_>, put: &mut Put) -> Result<(), Failure> {
-    get.i32()?;
-    get.count_one("topics")?;
-    let topic = get.string()?;
-    get.count_one("partitions")?;
-    let partition = get.i32()?;
-    put.i32(1);
-    put.string(topic);
-    put.i32(1);
-    put.i32(partition);
-    put.i16(0);
-    put.i64(-1);
-    put.i64(1 << 40);
-    Ok(())
+/// Reads no further than the partition: the rest of the request has been dropped.
+fn produced(d: &mut Decoder<'_>) -> Result<ProduceResponse<'static>, Failure> {
+    d.opt_str(true, true)?; // transactional id
+    d.skip(2 + 4 + 1)?; // acks, timeout, one topic
+    let topic_id = d.uuid()?;
+    d.skip(1)?; // one partition
+    let partition = PartitionProduceResponse { index: d.i32()?, ..Default::default() };
+    let topic = TopicProduceResponse { topic_id, partition_responses: vec![partition], ..Default::default() };
+    Ok(ProduceResponse { responses: vec![topic], ..Default::default() })
 }
 
-fn named(get: &mut Get<'_>, put: &mut Put) -> Result<(), Failure> {
-    get.count_one("topics")?;
-    let topic = get.string()?;
-    put.i32(0);
-    put.i32(1);
-    put.string(topic);
-    put.i16(0);
-    put.i16(-1);
-    Ok(())
+fn fetched(request: &FetchRequest<'_>, blob: usize) -> FetchResponse<'static> {
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| PartitionData {
+            partition_index: partition.partition,
+            high_watermark: END,
+            last_stable_offset: END,
+            records: Records::Splice { len: blob, id: 0 },
+            ..Default::default()
+        });
+        FetchableTopicResponse { topic_id: topic.topic_id, partitions: partitions.collect(), ..Default::default() }
+    });
+    FetchResponse { responses: topics.collect(), ..Default::default() }
+}
+
+fn metadata(request: &MetadataRequest<'_>, address: SocketAddr) -> MetadataResponse<'static> {
+    let (host, port) = (address.ip().to_string().into(), i32::from(address.port()));
+    let name =
+        request.topics.iter().flatten().next().and_then(|topic| topic.name.as_ref()).map(|n| n.to_string().into());
+    let partitions = (0..PARTITIONS).map(|partition_index| MetadataResponsePartition {
+        partition_index,
+        leader_id: 1,
+        ..Default::default()
+    });
+    let topic =
+        MetadataResponseTopic { name, topic_id: Uuid(1), partitions: partitions.collect(), ..Default::default() };
+    let brokers = vec![MetadataResponseBroker { node_id: 1, host, port, rack: None }];
+    MetadataResponse { brokers, topics: vec![topic], ..Default::default() }
+}
+
+fn listed(request: &ListOffsetsRequest<'_>) -> ListOffsetsResponse<'static> {
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| ListOffsetsPartitionResponse {
+            partition_index: partition.partition_index,
+            offset: END,
+            ..Default::default()
+        });
+        ListOffsetsTopicResponse { name: topic.name.to_string().into(), partitions: partitions.collect() }
+    });
+    ListOffsetsResponse { topics: topics.collect(), ..Default::default() }
 }

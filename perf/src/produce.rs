@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
+use wire::records::Codec;
 
-use crate::client::{accepted, wait_for_leaders};
+use crate::client::{Topic, accepted};
 use crate::failure::{Doing, Failure};
 use crate::measure::{Clock, Latencies, seconds};
 use crate::processes::Usage;
@@ -39,6 +40,9 @@ pub(crate) struct Args {
     /// Bytes of all values in a request's batch
     #[arg(long, default_value_t = 65536)]
     pub(crate) batch_size: usize,
+    /// none, gzip, snappy, lz4 or zstd: what the batches are compressed with, once, before the run
+    #[arg(long, default_value = "none")]
+    pub(crate) codec: String,
     /// 1 or -1; 0 has no answer and so no in-flight
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     pub(crate) acks: i16,
@@ -83,15 +87,15 @@ impl Args {
 
 pub(crate) fn run(args: &Args) -> Result<Value, Failure> {
     args.check()?;
-    let leaders = wait_for_leaders(&args.bootstrap, &args.topic, args.partitions, Duration::from_secs(30))?;
+    let topic = Topic::find(&args.bootstrap, &args.topic, args.partitions, Duration::from_secs(30))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
-    let batch = batch::build(args.records_per_batch(), args.record_size, now);
+    let batch = batch::build(args.records_per_batch(), args.record_size, now, codec(&args.codec)?)?;
     let poll = Poll::new().doing("create a poll")?;
     let mut lanes = Vec::with_capacity(args.connections);
     for n in 0..args.connections {
         let partition = n % args.partitions;
-        let (frame, _) = protocol::produce(&args.topic, partition as i32, args.acks, &batch);
-        let mut lane = Lane::connect(leaders[partition], &frame, args.in_flight, 64 + args.topic.len())?;
+        let (frame, _) = protocol::produce(topic.id, partition as i32, args.acks, &batch);
+        let mut lane = Lane::connect(topic.leaders[partition], &frame, args.in_flight)?;
         let both = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut lane.stream, Token(n), both).doing("register a socket")?;
         lanes.push(lane);
@@ -100,6 +104,11 @@ pub(crate) fn run(args: &Args) -> Result<Value, Failure> {
         Load { poll, lanes, clock: Clock::start(), schedule: args.rate.map(|r| Schedule::new(r, args.connections)) };
     let measured = load.run(args)?;
     Ok(report(args, &measured))
+}
+
+fn codec(name: &str) -> Result<Codec, Failure> {
+    let mut all = (0..=u8::MAX).map_while(Codec::from_id);
+    all.find(|codec| codec.name() == name).ok_or_else(|| Failure::Setup(format!("no codec is called {name}")))
 }
 
 /// When requests are due: request `m` of lane `n` of `lanes` at `(m * lanes + n) * interval`.
@@ -226,13 +235,13 @@ struct Lane {
 }
 
 impl Lane {
-    fn connect(address: SocketAddr, frame: &[u8], in_flight: usize, head_max: usize) -> Result<Lane, Failure> {
+    fn connect(address: SocketAddr, frame: &[u8], in_flight: usize) -> Result<Lane, Failure> {
         let stream = std::net::TcpStream::connect(address).doing("connect")?;
         stream.set_nodelay(true).doing("set TCP_NODELAY")?;
         stream.set_nonblocking(true).doing("set O_NONBLOCK")?;
         Ok(Lane {
             stream: TcpStream::from_std(stream),
-            replies: Replies::new(head_max),
+            replies: Replies::new(protocol::HEAD_MAX),
             slots: frame.repeat(in_flight),
             frame_size: frame.len(),
             intended_ns: vec![0; in_flight],
@@ -315,7 +324,7 @@ fn report(args: &Args, measured: &Measured) -> Value {
     json!({
         "kind": "produce", "topic": args.topic, "partitions": args.partitions, "connections": args.connections,
         "in_flight": args.in_flight, "record_size": args.record_size, "records_per_batch": args.records_per_batch(),
-        "acks": args.acks, "rate": args.rate, "seconds": elapsed, "requests": measured.answered,
+        "acks": args.acks, "codec": args.codec, "rate": args.rate, "seconds": elapsed, "requests": measured.answered,
         "requests_per_s": requests / elapsed, "records_per_s": requests * args.records_per_batch() as f64 / elapsed,
         "gib_per_s": gib / elapsed, "last_offset": measured.last_offset,
         "service_us": measured.service.summary(),

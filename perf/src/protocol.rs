@@ -1,88 +1,127 @@
 //! The few requests a load needs, as whole frames with their size prefix, and the answers to them.
 //!
-//! Produce v11 and Fetch v12 name topics instead of identifying them, and exist in every Apache Kafka since 3.8.
+//! Versions are those that a Kafka 4 client speaks: topics by their id in Produce and Fetch. Answers to these two are walked,
+//! not built: a load meets hundreds of thousands of them in a second, and most of what a Fetch answers is dropped unseen.
+
+use wire::generated::create_topics_request::{CreatableTopic, CreateTopicsRequest};
+use wire::generated::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
+use wire::generated::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+use wire::generated::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use wire::generated::metadata_request::{MetadataRequest, MetadataRequestTopic};
+use wire::generated::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use wire::header::{RequestHeader, decode_response_header, encode_response_header};
+use wire::{ApiKey, Decoder, Encoder, Message, Records, Request, Uuid};
 
 use crate::failure::Failure;
 
+pub(crate) const PRODUCE: i16 = 13;
+pub(crate) const FETCH: i16 = 17;
+pub(crate) const LIST_OFFSETS: i16 = 7;
+pub(crate) const METADATA: i16 = 12;
+pub(crate) const API_VERSIONS: i16 = 3;
+pub(crate) const CREATE_TOPICS: i16 = 7;
+pub(crate) const DELETE_TOPICS: i16 = 6;
+
 /// Where the correlation id stands in every request frame.
 pub(crate) const CORRELATION_AT: usize = 8;
-const CLIENT_ID: &str = "perf";
+/// The most that [`produced`] and [`fetched`] look at.
+pub(crate) const HEAD_MAX: usize = 128;
+const TIMEOUT_MS: i32 = 30_000;
+/// The ListOffsets timestamp that stands for the log end.
+const LATEST: i64 = -1;
 
-pub(crate) const PRODUCE: i16 = 0;
-pub(crate) const FETCH: i16 = 1;
-pub(crate) const LIST_OFFSETS: i16 = 2;
-pub(crate) const METADATA: i16 = 3;
-pub(crate) const API_VERSIONS: i16 = 18;
-pub(crate) const CREATE_TOPICS: i16 = 19;
-pub(crate) const DELETE_TOPICS: i16 = 20;
-
-/// A Produce request with one batch for one partition. Returns the frame and where the batch starts in it.
-pub(crate) fn produce(topic: &str, partition: i32, acks: i16, batch: &[u8]) -> (Vec<u8>, usize) {
-    let mut put = Put::flexible(PRODUCE, 11);
-    put.uvarint(0); // no transactional id
-    put.i16(acks);
-    put.i32(30_000);
-    put.uvarint(2);
-    put.compact_string(topic);
-    put.uvarint(2);
-    put.i32(partition);
-    put.uvarint(batch.len() as u32 + 1);
-    let at = put.0.len();
-    put.0.extend_from_slice(batch);
-    put.0.extend_from_slice(&[0, 0, 0]); // no tags: partition, topic, request
-    (put.frame(), at)
+/// A request as it goes out, correlation id 0.
+pub(crate) fn frame<'a, R: Request<'a>>(version: i16, request: &R) -> Vec<u8> {
+    let mut e = Encoder::new();
+    e.begin_frame();
+    let client_id = Some("perf".into());
+    RequestHeader { api_key: R::KEY as i16, api_version: version, correlation_id: 0, client_id }
+        .encode(&mut e, R::KEY.request_header_version(version));
+    request.encode(&mut e, version);
+    e.end_frame();
+    e.buf
 }
 
-/// Error code and base offset of the one partition asked for.
+/// An answer from its correlation id on.
+pub(crate) fn answer<'a, M: Message<'a>>(key: ApiKey, version: i16, bytes: &'a [u8]) -> Result<M, Failure> {
+    let mut d = Decoder::new(bytes);
+    decode_response_header(&mut d, key.response_header_version(version))?;
+    Ok(M::decode(&mut d, version)?)
+}
+
+/// The frame of an answer, for the null broker.
+pub(crate) fn answer_frame<'a, M: Message<'a>>(key: ApiKey, version: i16, correlation_id: i32, body: &M) -> Encoder {
+    let mut e = Encoder::new();
+    e.begin_frame();
+    encode_response_header(&mut e, correlation_id, key.response_header_version(version));
+    body.encode(&mut e, version);
+    e.end_frame();
+    e
+}
+
+/// A Produce request with one batch for one partition, and where the batch starts in the frame.
+pub(crate) fn produce(topic_id: Uuid, partition: i32, acks: i16, batch: &[u8]) -> (Vec<u8>, usize) {
+    let data = PartitionProduceData { index: partition, records: Records::Bytes(batch) };
+    let topic = TopicProduceData { topic_id, partition_data: vec![data], ..Default::default() };
+    let request = ProduceRequest { acks, timeout_ms: TIMEOUT_MS, topic_data: vec![topic], ..Default::default() };
+    let frame = frame(PRODUCE, &request);
+    const TAGS_OF_PARTITION_TOPIC_REQUEST: usize = 3;
+    let at = frame.len() - TAGS_OF_PARTITION_TOPIC_REQUEST - batch.len();
+    (frame, at)
+}
+
+/// What became of the one batch.
 pub(crate) struct Produced {
     pub(crate) error_code: i16,
     pub(crate) base_offset: i64,
 }
 
-/// `head`: the answer from its correlation id on; its first 64 bytes and the topic's name are enough.
+/// `head`: the answer from its correlation id on, or its first [`HEAD_MAX`] bytes.
 pub(crate) fn produced(head: &[u8]) -> Result<(i32, Produced), Failure> {
-    let mut get = Get(head);
-    let correlation_id = get.i32()?;
-    get.tags()?;
-    get.one("topics")?;
-    get.compact_string()?;
-    get.one("partitions")?;
-    get.i32()?;
-    Ok((correlation_id, Produced { error_code: get.i16()?, base_offset: get.i64()? }))
+    let mut d = Decoder::new(head);
+    let correlation_id = decode_response_header(&mut d, 1)?;
+    one(&mut d)?;
+    d.uuid()?;
+    one(&mut d)?;
+    d.i32()?;
+    Ok((correlation_id, Produced { error_code: d.i16()?, base_offset: d.i64()? }))
 }
 
 /// What one Fetch asks for.
 pub(crate) struct Wanted {
     pub(crate) max_wait_ms: i32,
-    pub(crate) min_bytes: i32,
     pub(crate) max_bytes: i32,
 }
 
-/// A Fetch of one partition outside of any session. Returns the frame and where the fetch offset stands in it.
-pub(crate) fn fetch(topic: &str, partition: i32, wanted: &Wanted) -> (Vec<u8>, usize) {
-    let mut put = Put::flexible(FETCH, 12);
-    put.i32(-1); // not a replica
-    put.i32(wanted.max_wait_ms);
-    put.i32(wanted.min_bytes);
-    put.i32(wanted.max_bytes);
-    put.i8(0); // read uncommitted
-    put.i32(0); // no session
-    put.i32(-1);
-    put.uvarint(2);
-    put.compact_string(topic);
-    put.uvarint(2);
-    put.i32(partition);
-    put.i32(-1); // leader epoch not known
-    let at = put.0.len();
-    put.i64(0);
-    put.i32(-1); // last fetched epoch
-    put.i64(-1); // log start offset: followers only
-    put.i32(wanted.max_bytes);
-    put.0.extend_from_slice(&[0, 0]);
-    put.uvarint(1); // nothing forgotten
-    put.compact_string(""); // rack
-    put.0.push(0);
-    (put.frame(), at)
+pub(crate) fn fetch_request(topic_id: Uuid, partition: i32, offset: i64, wanted: &Wanted) -> FetchRequest<'static> {
+    let partition = FetchPartition {
+        partition,
+        current_leader_epoch: -1,
+        fetch_offset: offset,
+        last_fetched_epoch: -1,
+        log_start_offset: -1,
+        partition_max_bytes: wanted.max_bytes,
+        ..Default::default()
+    };
+    FetchRequest {
+        replica_id: -1,
+        max_wait_ms: wanted.max_wait_ms,
+        min_bytes: 1,
+        max_bytes: wanted.max_bytes,
+        session_id: 0,
+        session_epoch: -1, // outside of any session
+        topics: vec![FetchTopic { topic_id, partitions: vec![partition], ..Default::default() }],
+        ..Default::default()
+    }
+}
+
+/// The frame of such a request, and where the fetch offset stands in it.
+pub(crate) fn fetch(topic_id: Uuid, partition: i32, wanted: &Wanted) -> (Vec<u8>, usize) {
+    // Two frames that differ in nothing but every byte of the offset show where it is.
+    let zero = frame(FETCH, &fetch_request(topic_id, partition, 0, wanted));
+    let ones = frame(FETCH, &fetch_request(topic_id, partition, -1, wanted));
+    let at = zero.iter().zip(&ones).position(|(a, b)| a != b).unwrap_or_default();
+    (zero, at)
 }
 
 /// The one partition of a Fetch answer.
@@ -93,283 +132,92 @@ pub(crate) struct Fetched {
     pub(crate) records_at: usize,
 }
 
-/// `head`: as for [`produced`], 96 bytes and the topic's name.
+/// `head`: as for [`produced`].
 pub(crate) fn fetched(head: &[u8]) -> Result<(i32, Fetched), Failure> {
-    let mut get = Get(head);
-    let correlation_id = get.i32()?;
-    get.tags()?;
-    get.i32()?; // throttle time
-    let error_code = get.i16()?;
-    get.i32()?; // session
+    let mut d = Decoder::new(head);
+    let correlation_id = decode_response_header(&mut d, 1)?;
+    d.i32()?; // throttle time
+    let error_code = d.i16()?;
+    d.i32()?; // session
     if error_code != 0 {
         return Ok((correlation_id, Fetched { error_code, records_size: 0, records_at: 0 }));
     }
-    get.one("topics")?;
-    get.compact_string()?;
-    get.one("partitions")?;
-    get.i32()?;
-    let error_code = get.i16()?;
-    get.skip(3 * 8)?; // high watermark, last stable offset, log start offset
-    if get.uvarint()? > 1 {
+    one(&mut d)?;
+    d.uuid()?;
+    one(&mut d)?;
+    d.i32()?;
+    let error_code = d.i16()?;
+    d.skip(3 * 8)?; // high watermark, last stable offset, log start offset
+    if d.uvarint()? > 1 {
         return Err(Failure::Malformed("aborted transactions were not asked for"));
     }
-    get.i32()?; // preferred read replica
-    let records_size = get.uvarint()?.saturating_sub(1) as usize;
-    Ok((correlation_id, Fetched { error_code, records_size, records_at: head.len() - get.0.len() }))
+    d.i32()?; // preferred read replica
+    let records_size = d.uvarint()?.saturating_sub(1) as usize;
+    Ok((correlation_id, Fetched { error_code, records_size, records_at: d.position() }))
 }
 
-pub(crate) fn api_versions() -> Vec<u8> {
-    Put::plain(API_VERSIONS, 0).frame()
+/// A compact array of one element begins.
+fn one(d: &mut Decoder<'_>) -> Result<(), Failure> {
+    if d.uvarint()? == 2 { Ok(()) } else { Err(Failure::Malformed("one topic and one partition were asked for")) }
 }
 
-pub(crate) fn api_versions_answered(answer: &[u8]) -> Result<i16, Failure> {
-    let mut get = Get(answer);
-    get.i32()?;
-    get.i16()
+pub(crate) fn create_topic(name: &str, partitions: i32) -> CreateTopicsRequest<'_> {
+    let topic =
+        CreatableTopic { name: name.into(), num_partitions: partitions, replication_factor: 1, ..Default::default() };
+    CreateTopicsRequest { topics: vec![topic], timeout_ms: TIMEOUT_MS, validate_only: false }
 }
 
-pub(crate) fn create_topic(name: &str, partitions: i32, configs: &[(&str, String)]) -> Vec<u8> {
-    let mut put = Put::plain(CREATE_TOPICS, 4);
-    put.i32(1);
-    put.string(name);
-    put.i32(partitions);
-    put.i16(1);
-    put.i32(0); // the broker places the replicas
-    put.i32(configs.len() as i32);
-    for (key, value) in configs {
-        put.string(key);
-        put.string(value);
-    }
-    put.i32(30_000);
-    put.i8(0); // not only validated
-    put.frame()
+pub(crate) fn delete_topic(name: &str) -> DeleteTopicsRequest<'_> {
+    let topics = vec![DeleteTopicState { name: Some(name.into()), topic_id: Uuid::ZERO }];
+    DeleteTopicsRequest { topics, timeout_ms: TIMEOUT_MS, ..Default::default() }
 }
 
-pub(crate) fn created(answer: &[u8]) -> Result<i16, Failure> {
-    let mut get = Get(answer);
-    get.skip(4 + 4)?; // correlation id, throttle time
-    get.count_one("topics")?;
-    get.string()?;
-    get.i16()
+pub(crate) fn metadata(topic: &str) -> MetadataRequest<'_> {
+    let topic = MetadataRequestTopic { name: Some(topic.into()), ..Default::default() };
+    MetadataRequest { topics: Some(vec![topic]), allow_auto_topic_creation: false, ..Default::default() }
 }
 
-pub(crate) fn delete_topic(name: &str) -> Vec<u8> {
-    let mut put = Put::plain(DELETE_TOPICS, 3);
-    put.i32(1);
-    put.string(name);
-    put.i32(30_000);
-    put.frame()
+pub(crate) fn log_end_offset(topic: &str, partition: i32) -> ListOffsetsRequest<'_> {
+    let partition = ListOffsetsPartition { partition_index: partition, current_leader_epoch: -1, timestamp: LATEST };
+    let topic = ListOffsetsTopic { name: topic.into(), partitions: vec![partition] };
+    ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() }
 }
 
-/// The answer to DeleteTopics v3 starts as that to CreateTopics v4.
-pub(crate) fn deleted(answer: &[u8]) -> Result<i16, Failure> {
-    created(answer)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::messages::{FetchResponse, ProduceResponse};
 
-pub(crate) fn metadata(topic: &str) -> Vec<u8> {
-    let mut put = Put::plain(METADATA, 4);
-    put.i32(1);
-    put.string(topic);
-    put.i8(0); // no auto-creation
-    put.frame()
-}
-
-/// Address of the leader of each partition, by partition index; empty where a partition has no leader now.
-pub(crate) struct Leaders {
-    pub(crate) error_code: i16,
-    pub(crate) brokers: usize,
-    pub(crate) addresses: Vec<String>,
-}
-
-pub(crate) fn leaders(answer: &[u8]) -> Result<Leaders, Failure> {
-    let mut get = Get(answer);
-    get.skip(4 + 4)?;
-    let mut brokers = Vec::new();
-    for _ in 0..get.i32()? {
-        let id = get.i32()?;
-        let host = get.string()?.to_owned();
-        brokers.push((id, format!("{host}:{}", get.i32()?)));
-        get.nullable_string()?;
-    }
-    get.nullable_string()?;
-    get.i32()?; // controller
-    get.count_one("topics")?;
-    let error_code = get.i16()?;
-    get.string()?;
-    get.skip(1)?;
-    let mut partitions = Vec::new();
-    for _ in 0..get.i32()? {
-        get.i16()?;
-        let index = get.i32()?;
-        let leader = get.i32()?;
-        for _ in 0..2 {
-            let replicas = get.i32()?;
-            get.skip(4 * usize::try_from(replicas).map_err(|_| Failure::Malformed("replica count"))?)?;
-        }
-        let address = brokers.iter().find(|(id, _)| *id == leader).map(|(_, address)| address.clone());
-        partitions.push((index, address.unwrap_or_default()));
-    }
-    partitions.sort();
-    Ok(Leaders { error_code, brokers: brokers.len(), addresses: partitions.into_iter().map(|(_, a)| a).collect() })
-}
-
-/// Asks for the log end offset.
-pub(crate) fn list_offsets(topic: &str, partition: i32) -> Vec<u8> {
-    let mut put = Put::plain(LIST_OFFSETS, 1);
-    put.i32(-1);
-    put.i32(1);
-    put.string(topic);
-    put.i32(1);
-    put.i32(partition);
-    put.i64(-1);
-    put.frame()
-}
-
-/// Error code and offset.
-pub(crate) fn listed_offset(answer: &[u8]) -> Result<(i16, i64), Failure> {
-    let mut get = Get(answer);
-    get.i32()?;
-    get.count_one("topics")?;
-    get.string()?;
-    get.count_one("partitions")?;
-    get.i32()?;
-    let error_code = get.i16()?;
-    get.i64()?;
-    Ok((error_code, get.i64()?))
-}
-
-pub(crate) struct Put(pub(crate) Vec<u8>);
-
-impl Put {
-    /// Request header version 1.
-    pub(crate) fn plain(key: i16, version: i16) -> Put {
-        let mut put = Put(vec![0; 4]);
-        put.i16(key);
-        put.i16(version);
-        put.i32(0);
-        put.string(CLIENT_ID);
-        put
+    #[test]
+    fn patched_places_are_what_they_are_called() {
+        let (frame, at) = produce(Uuid(7), 3, 1, b"batch of bytes");
+        assert_eq!(&frame[at..][..14], b"batch of bytes");
+        assert_eq!(frame[CORRELATION_AT..][..4], [0; 4]);
+        let (mut frame, at) = fetch(Uuid(7), 3, &Wanted { max_wait_ms: 0, max_bytes: 1 });
+        frame[at..][..8].copy_from_slice(&0x0102_0304_0506_0708u64.to_be_bytes());
+        let mut d = Decoder::new(&frame[4..]);
+        RequestHeader::decode(&mut d, 2).unwrap();
+        let request = FetchRequest::decode(&mut d, FETCH).unwrap();
+        assert_eq!(request.topics[0].partitions[0].fetch_offset, 0x0102_0304_0506_0708);
     }
 
-    /// Request header version 2.
-    pub(crate) fn flexible(key: i16, version: i16) -> Put {
-        let mut put = Put::plain(key, version);
-        put.0.push(0);
-        put
-    }
+    #[test]
+    fn walks_agree_with_the_messages() {
+        use wire::generated::fetch_response::{FetchableTopicResponse, PartitionData};
+        use wire::generated::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+        let partition = PartitionProduceResponse { error_code: 6, base_offset: 9, ..Default::default() };
+        let topic = TopicProduceResponse { partition_responses: vec![partition], ..Default::default() };
+        let body = ProduceResponse { responses: vec![topic], ..Default::default() };
+        let frame = answer_frame(ApiKey::Produce, PRODUCE, 5, &body).buf;
+        let (correlation_id, seen) = produced(&frame[4..]).unwrap();
+        assert_eq!((correlation_id, seen.error_code, seen.base_offset), (5, 6, 9));
 
-    pub(crate) fn frame(mut self) -> Vec<u8> {
-        let size = (self.0.len() - 4) as i32;
-        self.0[..4].copy_from_slice(&size.to_be_bytes());
-        self.0
-    }
-
-    pub(crate) fn i8(&mut self, value: i8) {
-        self.0.push(value as u8);
-    }
-
-    pub(crate) fn i16(&mut self, value: i16) {
-        self.0.extend_from_slice(&value.to_be_bytes());
-    }
-
-    pub(crate) fn i32(&mut self, value: i32) {
-        self.0.extend_from_slice(&value.to_be_bytes());
-    }
-
-    pub(crate) fn i64(&mut self, value: i64) {
-        self.0.extend_from_slice(&value.to_be_bytes());
-    }
-
-    pub(crate) fn uvarint(&mut self, mut value: u32) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-
-    pub(crate) fn string(&mut self, value: &str) {
-        self.i16(value.len() as i16);
-        self.0.extend_from_slice(value.as_bytes());
-    }
-
-    pub(crate) fn compact_string(&mut self, value: &str) {
-        self.uvarint(value.len() as u32 + 1);
-        self.0.extend_from_slice(value.as_bytes());
-    }
-}
-
-pub(crate) struct Get<'a>(pub(crate) &'a [u8]);
-
-impl<'a> Get<'a> {
-    pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], Failure> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(Failure::Malformed("too short"))?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    pub(crate) fn skip(&mut self, count: usize) -> Result<(), Failure> {
-        self.bytes(count).map(drop)
-    }
-
-    pub(crate) fn i16(&mut self) -> Result<i16, Failure> {
-        self.bytes(2).map(|b| i16::from_be_bytes([b[0], b[1]]))
-    }
-
-    pub(crate) fn i32(&mut self) -> Result<i32, Failure> {
-        self.bytes(4).map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]]))
-    }
-
-    pub(crate) fn i64(&mut self) -> Result<i64, Failure> {
-        Ok((i64::from(self.i32()?) << 32) | i64::from(self.i32()? as u32))
-    }
-
-    pub(crate) fn uvarint(&mut self) -> Result<u32, Failure> {
-        let mut value = 0;
-        for shift in (0..32).step_by(7) {
-            let byte = self.bytes(1)?[0];
-            value |= u32::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(Failure::Malformed("varint"))
-    }
-
-    pub(crate) fn utf8(&mut self, len: usize) -> Result<&'a str, Failure> {
-        std::str::from_utf8(self.bytes(len)?).map_err(|_| Failure::Malformed("string"))
-    }
-
-    pub(crate) fn nullable_string(&mut self) -> Result<Option<&'a str>, Failure> {
-        match self.i16()? {
-            -1 => Ok(None),
-            len => self.utf8(usize::try_from(len).map_err(|_| Failure::Malformed("string length"))?).map(Some),
-        }
-    }
-
-    pub(crate) fn string(&mut self) -> Result<&'a str, Failure> {
-        self.nullable_string()?.ok_or(Failure::Malformed("null string"))
-    }
-
-    pub(crate) fn compact_string(&mut self) -> Result<&'a str, Failure> {
-        let len = self.uvarint()?.checked_sub(1).ok_or(Failure::Malformed("null string"))?;
-        self.utf8(len as usize)
-    }
-
-    pub(crate) fn tags(&mut self) -> Result<(), Failure> {
-        for _ in 0..self.uvarint()? {
-            self.uvarint()?;
-            let size = self.uvarint()?;
-            self.skip(size as usize)?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn one(&mut self, what: &'static str) -> Result<(), Failure> {
-        if self.uvarint()? == 2 { Ok(()) } else { Err(Failure::Malformed(what)) }
-    }
-
-    pub(crate) fn count_one(&mut self, what: &'static str) -> Result<(), Failure> {
-        if self.i32()? == 1 { Ok(()) } else { Err(Failure::Malformed(what)) }
+        let partition = PartitionData { records: Records::Bytes(&[1, 2, 3]), ..Default::default() };
+        let topic = FetchableTopicResponse { partitions: vec![partition], ..Default::default() };
+        let body = FetchResponse { responses: vec![topic], ..Default::default() };
+        let frame = answer_frame(ApiKey::Fetch, FETCH, 5, &body).buf;
+        let (correlation_id, seen) = fetched(&frame[4..]).unwrap();
+        assert_eq!((correlation_id, seen.error_code, seen.records_size), (5, 0, 3));
+        assert_eq!(frame[4 + seen.records_at..][..3], [1, 2, 3]);
     }
 }
