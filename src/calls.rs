@@ -159,7 +159,9 @@ pub enum Query {
     DeleteRecords(Vec<(u32, PartitionId, i64)>),
     /// Sizes of all partitions of the receiver's.
     LogSizes,
-    /// The oldest readable and next offsets of one partition's producers (KIP-664).
+    /// Where all partitions of the receiver's stand, for the checkpoint files.
+    PartitionOffsets,
+    /// What idempotent producers left behind in partitions (KIP-664).
     Producers(Vec<(u32, PartitionId)>),
 }
 
@@ -169,6 +171,7 @@ pub enum Answer {
     /// Low watermarks.
     DeleteRecords(Vec<(u32, Result<i64, DeleteRecordsError>)>),
     LogSizes(Vec<LogSize>),
+    PartitionOffsets(Vec<PartitionOffsets>),
     Producers(Vec<(u32, Result<Vec<ProducerInfo>, ReadError>)>),
 }
 
@@ -216,6 +219,19 @@ pub struct LogSize {
     pub topic: Arc<str>,
     pub size_bytes: u64,
     pub directory: usize,
+}
+
+/// Where a partition stands, as the checkpoint files of its log directory keep it.
+#[derive(Debug, Clone)]
+pub struct PartitionOffsets {
+    pub topic: Arc<str>,
+    pub partition: PartitionId,
+    pub directory: usize,
+    /// All below it was synced.
+    pub recovery_point: i64,
+    pub high_watermark: i64,
+    /// Where it lies above the first segment's base offset.
+    pub log_start: Option<i64>,
 }
 
 pub struct ProducerInfo {

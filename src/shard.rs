@@ -8,12 +8,13 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shards::{Chunk, Core, Lane, Service, ShardId, SocketId};
 
 use crate::api::Api;
-use crate::calls::{Append, Appended, Call, ReadDone, Read};
+use crate::calls::{Append, Appended, Call, PartitionOffsets, Read, ReadDone};
 use crate::net::Net;
 use crate::partition::{Effect, Partitions, Taken, Waiter};
 use crate::route::Router;
@@ -28,12 +29,16 @@ pub struct Shard {
     router: Rc<Router>,
     partitions: Rc<Partitions>,
     stopping: Cell<bool>,
+    farewell: Farewell,
 }
 
+/// Where the partitions stood when their shards ended them cleanly; the last checkpoints are made of it.
+pub type Farewell = Arc<Mutex<Vec<PartitionOffsets>>>;
+
 impl Shard {
-    pub fn new(core: Core<Call>, net: Net, api: Rc<Api>) -> Rc<Self> {
+    pub fn new(core: Core<Call>, net: Net, api: Rc<Api>, farewell: Farewell) -> Rc<Self> {
         let (router, partitions) = (Rc::clone(&api.router), Rc::clone(&api.partitions));
-        let shard = Rc::new(Self { core, net, api, router, partitions, stopping: Cell::new(false) });
+        let shard = Rc::new(Self { core, net, api, router, partitions, stopping: Cell::new(false), farewell });
         shard.keep_house();
         shard
     }
@@ -46,6 +51,7 @@ impl Shard {
                 shard.core.sleep(HOUSEKEEPING).await;
                 shard.net.sweep();
                 shard.partitions.keep_house(&shard.api.settings).await;
+                shard.api.keep_controller().await;
             }
         });
     }
@@ -136,11 +142,11 @@ impl Service for Shard {
         if self.stopping.replace(true) {
             return;
         }
-        let (core, api, partitions) = (self.core.clone(), Rc::clone(&self.api), Rc::clone(&self.partitions));
-        self.core.spawn(async move {
-            partitions.close(&api.settings).await;
-            api.close_controller();
-            core.stopped();
-        });
+        match self.partitions.close() {
+            Ok(offsets) => self.farewell.lock().unwrap_or_else(PoisonError::into_inner).extend(offsets),
+            Err(error) => crate::metrics::log::error(format_args!("{}: close: {error}", self.core.id())),
+        }
+        self.api.close_controller();
+        self.core.stopped();
     }
 }

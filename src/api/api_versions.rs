@@ -12,7 +12,7 @@ use super::table::{Entry, TABLE};
 use super::{Api, Context, ReplyTo, open_response};
 use crate::net::{Outcome, Reply};
 
-pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, String> {
+pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, String> {
     let request: ApiVersionsRequest<'_> = cx.decode()?;
     if cx.version >= 3 && !(is_software(&request.client_software_name) && is_software(&request.client_software_version)) {
         let response = ApiVersionsResponse { error_code: ErrorCode::InvalidRequest as i16, ..Default::default() };

@@ -28,10 +28,11 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
                 slots[slot as usize] = Err(ErrorCode::InvalidTopicException);
                 continue;
             }
-            queries.extend(route.as_ref().ok().and_then(|route| {
-                let id = PartitionId { topic: route.id, index };
-                Some((api.router.place(route, index)?, (slot, id, partition.offset)))
-            }));
+            let id = PartitionId { topic: route.id, index };
+            match api.router.place(&route, index) {
+                Some(place) => queries.push((place, (slot, id, partition.offset))),
+                None => slots[slot as usize] = Err(unknown),
+            }
         }
     }
     let groups = api.router.by_owner(queries.into_iter());

@@ -11,7 +11,7 @@ use crate::net::Outcome;
 /// The kind of endpoints that a broker's listener knows.
 const BROKERS: i8 = 1;
 
-pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, String> {
+pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, String> {
     let request: DescribeClusterRequest = cx.decode()?;
     if request.endpoint_type != BROKERS {
         let controllers = request.endpoint_type == 2;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use state::metadata::Image;
+use state::metadata::{Image, ResourceType};
 use wire::ErrorCode;
 use wire::generated::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
 use wire::generated::describe_configs_response::{
@@ -57,14 +57,14 @@ fn describe(api: &Api, image: &Image, resource: &DescribeConfigsResource<'_>) ->
         TOPIC if image.topic(name).is_none() => {
             Err((ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name}")))
         }
-        TOPIC => Ok(describe::topic(layers, image.config(TOPIC, name).unwrap_or(&Map::new()), wanted)),
+        TOPIC => Ok(describe::topic(layers, image.topic_configs(name).unwrap_or(&Map::new()), wanted)),
         BROKER if name.is_empty() => Ok(describe::cluster(layers, wanted)),
         BROKER if name.parse() == Ok(api.settings.node_id) => Ok(describe::broker(layers, wanted)),
         BROKER => {
             let text = format!("broker {name:?} was asked of broker {}", api.settings.node_id);
             Err((ErrorCode::InvalidRequest, text))
         }
-        GROUP => Ok(describe::group(layers, image.config(GROUP, name).unwrap_or(&Map::new()), wanted)),
+        GROUP => Ok(describe::group(layers, image.configs(ResourceType::Group, name).unwrap_or(&Map::new()), wanted)),
         BROKER_LOGGER | CLIENT_METRICS => Ok(Vec::new()),
         kind => Err((ErrorCode::InvalidRequest, format!("unknown resource type {kind}"))),
     })
@@ -76,8 +76,8 @@ pub(super) fn with_layers<T>(api: &Api, image: &Image, act: impl FnOnce(&Layers<
     let node = api.settings.node_id.to_string();
     act(&Layers {
         fixed: &api.settings.said,
-        cluster: image.config(BROKER, "").unwrap_or(&none),
-        node: image.config(BROKER, &node).unwrap_or(&none),
+        cluster: image.configs(ResourceType::Broker, "").unwrap_or(&none),
+        node: image.configs(ResourceType::Broker, &node).unwrap_or(&none),
     })
 }
 

@@ -14,7 +14,7 @@ use crate::net::Outcome;
 
 type ResponseTopic = DescribeTopicPartitionsResponseTopic<'static>;
 
-pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, String> {
+pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, String> {
     let request: DescribeTopicPartitionsRequest<'_> = cx.decode()?;
     let image = api.router.image();
     let from = request.cursor.as_ref();
@@ -29,7 +29,8 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
     names.dedup();
     names.retain(|name| from.is_none_or(|cursor| *name >= cursor.topic_name.as_ref()));
 
-    let mut left = request.response_partition_limit.clamp(1, api.settings.max_request_partition_size_limit) as usize;
+    let most = api.settings.describe_partitions_max.max(1);
+    let mut left = (request.response_partition_limit.max(1) as usize).min(most);
     let mut response = DescribeTopicPartitionsResponse::default();
     for name in names {
         let first = from.filter(|cursor| cursor.topic_name == name).map_or(0, |cursor| cursor.partition_index as usize);

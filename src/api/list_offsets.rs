@@ -31,10 +31,8 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
                 current_leader_epoch: partition.current_leader_epoch,
             });
             let index = partition.partition_index;
-            let place = route.as_ref().map_err(|error| *error).and_then(|route| {
-                let place = api.router.place(route, index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-                Ok((place, PartitionId { topic: route.id, index }))
-            });
+            let place = api.router.place(&route, index).ok_or(unknown);
+            let place = place.map(|place| (place, PartitionId { topic: route.id, index }));
             if !seen.insert((topic.name.to_string(), index)) {
                 slots[slot as usize] = Err(ErrorCode::InvalidRequest);
                 continue;

@@ -140,7 +140,7 @@ fn leader(index: usize, partition: &Partition) -> MetadataResponsePartition {
 
 /// The brokers that can be reached on the listener that was asked, each with its address there.
 pub(super) fn brokers(api: &Api, cx: &Context, image: &Image) -> Vec<MetadataResponseBroker<'static>> {
-    let listener = &api.settings.listeners[cx.listener].name;
+    let listener = &api.settings.listeners.broker[cx.listener].name;
     image
         .brokers()
         .filter(|broker| !broker.fenced)

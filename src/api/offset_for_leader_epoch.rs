@@ -24,11 +24,10 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
             let slot = slots.len() as u32;
             let (index, leader_epoch) = (partition.partition, partition.leader_epoch);
             let spec = EpochSpec { current_leader_epoch: partition.current_leader_epoch, leader_epoch };
-            let place = route.as_ref().ok().and_then(|route| {
-                Some((api.router.place(route, index)?, (slot, PartitionId { topic: route.id, index }, spec)))
-            });
-            slots.push(Err(ErrorCode::UnknownTopicOrPartition));
-            queries.extend(place);
+            slots.push(Err(unknown));
+            if let Some(place) = api.router.place(&route, index) {
+                queries.push((place, (slot, PartitionId { topic: route.id, index }, spec)));
+            }
         }
     }
     let groups = api.router.by_owner(queries.into_iter());

@@ -25,6 +25,12 @@ impl Reply {
     pub fn bytes(frame: Vec<u8>) -> Self {
         Self(vec![Out::Bytes(frame)])
     }
+
+    /// The frame of a response without file ranges.
+    pub fn into_bytes(self) -> Vec<u8> {
+        let bytes = self.0.into_iter().filter_map(|out| if let Out::Bytes(bytes) = out { Some(bytes) } else { None });
+        bytes.flatten().collect()
+    }
 }
 
 /// How far a request got when its handler returned.

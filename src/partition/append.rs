@@ -90,7 +90,7 @@ impl Partition {
         scratch: &mut Scratch,
     ) -> Result<(Chunk, BatchHeader), AppendError> {
         let CompressionType::Codec(codec) = self.config.compression_type else { return Ok((records, header)) };
-        if Some(codec) == header.codec() {
+        if header.codec() == Ok(codec) {
             return Ok((records, header));
         }
         let level = match codec {
@@ -186,10 +186,10 @@ fn check_header(header: &BatchHeader) -> Result<(), AppendError> {
     if header.is_transactional() && header.producer_id < 0 {
         return invalid("a transactional batch has a producer id");
     }
-    if header.codec().is_none() {
+    if header.codec().is_err() {
         return invalid("unknown compression codec");
     }
-    if header.has_log_append_time() {
+    if header.timestamp_type() == records::TimestampType::LogAppendTime {
         return Err(AppendError::Timestamp("only the broker marks batches with LogAppendTime".into()));
     }
     Ok(())

@@ -4,12 +4,15 @@
 //! `keep` look after the files. The decisions themselves are in the crate `state`, the files in the room `log`.
 
 mod append;
+mod checkpoint;
 mod keep;
 mod open;
 mod partitions;
+mod query;
 mod read;
 mod settle;
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -23,6 +26,8 @@ use crate::config::topic::TopicConfig;
 use crate::log::Log;
 
 pub use append::{Taken, Waiter};
+pub use checkpoint::write_checkpoints;
+pub use open::{Directory, Offsets};
 pub use partitions::{Partitions, Place};
 
 pub struct Partition {
@@ -64,9 +69,9 @@ struct Awaiting {
 #[derive(Default)]
 struct Queues {
     /// acks 0 and 1: the leader's log end.
-    leader: std::collections::VecDeque<Awaiting>,
+    leader: VecDeque<Awaiting>,
     /// acks -1: the high watermark.
-    all: std::collections::VecDeque<Awaiting>,
+    all: VecDeque<Awaiting>,
 }
 
 impl Queues {

@@ -31,6 +31,8 @@ pub struct Directory {
     pub recovery_points: Offsets,
     pub high_watermarks: Offsets,
     pub log_starts: Offsets,
+    /// What deletions before the last stop left behind.
+    pub deleted: Vec<PathBuf>,
 }
 
 impl Directory {
@@ -43,16 +45,16 @@ impl Directory {
 }
 
 impl Partitions {
-    /// Opens every partition of this shard's at start. Those of the image that have no directory yet are created.
+    /// Opens every partition of this shard's at start; returns how many. Those of the image that have no directory yet are created.
     ///
     /// Errors: a log that can't be opened, by name and reason. Nothing is served then: going on would hide the loss.
-    pub fn open_all(&self, image: &Image, settings: &Broker) -> Result<(), LogError> {
+    pub fn open_all(&self, image: &Arc<Image>, settings: &Broker) -> Result<usize, LogError> {
         let topics: Vec<Arc<Topic>> = image.topics().cloned().collect();
         for topic in &topics {
             self.open_topic(topic, image, settings)?;
         }
-        *self.applied.borrow_mut() = Some(Arc::new(image.clone()));
-        Ok(())
+        *self.applied.borrow_mut() = Some(Arc::clone(image));
+        Ok(self.table.borrow().by_id.len())
     }
 
     /// Follows a newer image: creates, deletes and configures what changed.
@@ -113,7 +115,7 @@ impl Partitions {
         let log = if is_new {
             Log::create(&dir, topic.id, &config)?
         } else {
-            Log::open(&dir, &config, hints, &mut |replayed| replay(&mut producers, replayed, settings))?
+            Log::open(&dir, &config, hints, &mut |replayed| replay(&mut producers, replayed, settings, self.core.wall_ms()))?
         };
         let epochs = LeaderEpochs::from_entries(leader_epochs::read(&dir)?);
         // With one replica everything that is written is replicated, whatever the checkpoint said.
@@ -212,10 +214,14 @@ impl Partition {
     }
 
     fn note_epoch(&mut self, epoch: i32, start: i64) {
-        if self.epochs.assign(epoch, start)
-            && let Err(error) = leader_epochs::write(self.log.dir(), self.epochs.entries())
-        {
-            lines::error(format_args!("note leader epoch {epoch} of {}-{}: {error}", self.topic, self.id.index));
+        if self.epochs.assign(epoch, start) {
+            self.write_epochs();
+        }
+    }
+
+    pub(super) fn write_epochs(&self) {
+        if let Err(error) = leader_epochs::write(self.log.dir(), self.epochs.entries()) {
+            lines::error(format_args!("write leader epochs of {}-{}: {error}", self.topic, self.id.index));
         }
     }
 }
@@ -232,14 +238,15 @@ pub(super) fn topic_config(name: &str, image: &Image, settings: &Broker) -> Topi
     layers.topic_config(image.topic_configs(name).unwrap_or(&none))
 }
 
-fn replay(producers: &mut ProducerTable, replayed: Replayed<'_>, settings: &Broker) {
+fn replay(producers: &mut ProducerTable, replayed: Replayed<'_>, settings: &Broker, now_ms: i64) {
+    let limits = producer_limits(settings);
     match replayed {
         Replayed::Start(snapshot) => {
             *producers = match snapshot {
                 Some(snapshot) => {
-                    ProducerTable::from_snapshot(producer_limits(settings), snapshot.offset, snapshot.entries)
+                    ProducerTable::from_snapshot(limits, snapshot.offset, snapshot.entries, now_ms)
                 }
-                None => ProducerTable::new(producer_limits(settings)),
+                None => ProducerTable::new(limits),
             };
         }
         Replayed::Batch { header, marker } => _ = producers.replay(header, marker),

@@ -5,24 +5,34 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use shards::{Chunk, Core, Files, Nanos, ShardId};
+use state::metadata::Image;
 use wire::records::Scratch;
 
 use super::append::{Taken, Waiter};
+use super::keep::Due;
+use super::open::Directory;
 use super::settle::Next;
 use super::{Effect, Partition};
-use crate::calls::{AppendError, Call, PartitionId, Read, ReadError, ReadResult};
+use crate::calls::{AppendError, Call, PartitionId, Read, ReadError, ReadResult, Ticket};
+use crate::log::Doomed;
 
 /// Where a partition of this shard's stands in its table; valid while the partition is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place(usize);
+pub struct Place(pub(super) usize);
 
 pub struct Partitions {
-    core: Core<Call>,
-    files: Files,
+    pub(super) core: Core<Call>,
+    pub(super) files: Files,
+    pub(super) directories: Arc<Vec<Directory>>,
     pub(super) table: RefCell<Table>,
-    effects: RefCell<Vec<Effect>>,
+    pub(super) effects: RefCell<Vec<Effect>>,
+    /// The image that the table follows.
+    pub(super) applied: RefCell<Option<Arc<Image>>>,
+    pub(super) doomed: RefCell<Vec<Doomed>>,
+    pub(super) due: RefCell<Due>,
     scratch: RefCell<Scratch>,
 }
 
@@ -35,13 +45,18 @@ pub(super) struct Table {
 }
 
 impl Partitions {
-    pub fn new(core: Core<Call>) -> Rc<Self> {
+    /// No partitions yet. `directories` are the log directories as they were found.
+    pub fn new(core: Core<Call>, directories: Arc<Vec<Directory>>) -> Rc<Self> {
         let files = core.files().clone();
         Rc::new(Self {
             core,
             files,
             table: RefCell::default(),
             effects: RefCell::default(),
+            applied: RefCell::default(),
+            doomed: RefCell::default(),
+            due: RefCell::default(),
+            directories,
             scratch: RefCell::new(Scratch::default()),
         })
     }
@@ -55,7 +70,7 @@ impl Partitions {
         let mut table = self.table.borrow_mut();
         let Some(place) = table.by_id.get(id).copied() else { return Err(AppendError::UnknownPartition) };
         let partition = table.get_mut(place).ok_or(AppendError::UnknownPartition)?;
-        let was_clean = !partition.has_staged();
+        let was_clean = !partition.log.has_staged();
         let taken = partition.append(records, waiter, self.core.wall_ms(), &mut self.scratch.borrow_mut())?;
         if was_clean && taken == Taken::Staged {
             table.dirty.push(place);
@@ -72,6 +87,20 @@ impl Partitions {
             partition.watch(from, read.fetch);
         }
         partition.read(&read.spec)
+    }
+
+    /// Tells `fetch` of `shard` when the partition grows.
+    pub fn watch(&self, shard: ShardId, id: &PartitionId, fetch: Ticket) {
+        self.with(id, |partition| partition.watch(shard, fetch));
+    }
+
+    pub fn unwatch(&self, shard: ShardId, id: &PartitionId, fetch: Ticket) {
+        self.with(id, |partition| partition.unwatch(shard, fetch));
+    }
+
+    /// Another shard's fetch is over; which partitions it watched is not known here.
+    pub fn unwatch_all(&self, shard: ShardId, fetch: Ticket) {
+        self.table.borrow_mut().places.iter_mut().flatten().for_each(|partition| partition.unwatch(shard, fetch));
     }
 
     /// Writes everything that was staged: one write a partition.
@@ -122,7 +151,7 @@ impl Partitions {
     }
 
     /// One `fdatasync` for everything written so far; what is written meanwhile waits for the next.
-    fn start_sync(self: &Rc<Self>, place: Place, partition: &mut Partition) {
+    pub(super) fn start_sync(self: &Rc<Self>, place: Place, partition: &mut Partition) {
         let Some(offset) = partition.begin_sync() else { return };
         let targets = partition.log.sync_targets();
         let (partitions, id) = (Rc::clone(self), partition.id);

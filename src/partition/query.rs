@@ -19,6 +19,7 @@ impl Partitions {
                 items.into_iter().map(|(item, id)| (item, self.ask(&id, |p| Ok(p.producer_infos())))).collect(),
             ),
             Query::LogSizes => Answer::LogSizes(self.log_sizes()),
+            Query::PartitionOffsets => Answer::PartitionOffsets(self.offsets()),
         }
     }
 

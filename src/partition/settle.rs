@@ -119,15 +119,18 @@ impl Partition {
     }
 
     /// Storage gave way: every waiter hears so, and nothing is accepted from now on.
-    fn fail(&mut self, error: &io::Error, effects: &mut Vec<Effect>) {
+    pub(super) fn fail(&mut self, error: &io::Error, effects: &mut Vec<Effect>) {
         crate::metrics::log::error(format_args!(
             "{}-{}: {error}; the partition accepts nothing more until the broker is restarted",
             self.topic, self.id.index
         ));
         self.failed = true;
-        let waiting = self.awaiting.leader.drain(..).chain(self.awaiting.all.drain(..));
-        for Awaiting { waiter, .. } in waiting {
-            let appended = Appended { produce: waiter.produce, item: waiter.item, result: Err(AppendError::Storage) };
+        self.release_all(&AppendError::Storage, effects);
+    }
+
+    pub(super) fn release_all(&mut self, why: &AppendError, effects: &mut Vec<Effect>) {
+        for Awaiting { waiter, .. } in self.awaiting.leader.drain(..).chain(self.awaiting.all.drain(..)) {
+            let appended = Appended { produce: waiter.produce, item: waiter.item, result: Err(why.clone()) };
             effects.push(Effect::Appended { to: waiter.shard, appended });
         }
     }

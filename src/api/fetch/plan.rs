@@ -84,7 +84,7 @@ fn of_request(api: &Api, walk: &FetchWalk<'_>, by_id: bool) -> Vec<Item> {
     let mut items = Vec::with_capacity(walk.partition_count());
     for topic in walk.topics() {
         let key = if by_id { TopicKey::Id(topic.topic_id) } else { TopicKey::Name(topic.name) };
-        items.extend(topic.partitions.map(|partition| Item::new(api, key, partition.index, wanted(&partition), None)));
+        items.extend(topic.partitions.map(|partition| Item::new(api, key, partition.partition, wanted(&partition), None)));
     }
     items
 }
@@ -100,7 +100,7 @@ fn change(list: &mut Partitions, walk: &FetchWalk<'_>, by_id: bool) {
     for topic in walk.topics() {
         let key = if by_id { TopicKey::Id(topic.topic_id) } else { TopicKey::Name(topic.name) };
         for partition in topic.partitions {
-            list.set(key, partition.index, wanted(&partition));
+            list.set(key, partition.partition, wanted(&partition));
         }
     }
     for topic in walk.forgotten() {
@@ -111,12 +111,12 @@ fn change(list: &mut Partitions, walk: &FetchWalk<'_>, by_id: bool) {
     }
 }
 
-fn wanted(partition: &wire::fetch_walk::FetchPartition) -> Wanted {
+fn wanted(partition: &wire::generated::fetch_request::FetchPartition) -> Wanted {
     Wanted {
         fetch_offset: partition.fetch_offset,
         current_leader_epoch: partition.current_leader_epoch,
         last_fetched_epoch: partition.last_fetched_epoch,
-        max_bytes: partition.max_bytes,
+        max_bytes: partition.partition_max_bytes,
         log_start_offset: partition.log_start_offset,
     }
 }

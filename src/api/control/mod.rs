@@ -12,16 +12,18 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
-use shards::{Chunk, Lane, ShardId};
+use shards::{Chunk, Lane, Nanos, ShardId};
 use state::metadata::Image;
-use wire::ApiKey;
+use wire::{ApiKey, ErrorCode};
 use wire::header::RequestHeader;
 
 use super::{Api, Context, ReplyTo, table};
-use crate::calls::{Call, ControlReply, ControlRequest, Ticket};
-use crate::controller::Controller;
+use crate::calls::{Answer, Call, ControlReply, ControlRequest, Query, Ticket};
+use crate::controller::{Controller, RequestError};
 use crate::net::{Outcome, Reply};
+use crate::partition::write_checkpoints;
 
 /// The controller and how far each shard has followed it. On shard 0 only.
 pub(super) struct Control {
@@ -30,9 +32,24 @@ pub(super) struct Control {
     applied: RefCell<Vec<i64>>,
     waiting: RefCell<Vec<Waker>>,
     published: Cell<i64>,
+    checkpoint_due: Cell<Nanos>,
 }
 
 impl Control {
+    /// Runs one request to the controller. When its log fails the metadata on disk is not known any more, and the node
+    /// stops.
+    fn with<T>(&self, act: impl FnOnce(&mut Controller) -> Result<T, RequestError>) -> Result<T, RequestError> {
+        let result = act(&mut self.controller.borrow_mut());
+        if let Err(RequestError::Controller(error)) = &result {
+            shards::fatal(format_args!("metadata log: {error}"));
+        }
+        result
+    }
+
+    fn image(&self) -> Arc<Image> {
+        Arc::clone(self.controller.borrow().image())
+    }
+
     pub(super) fn new(controller: Controller, shards: u16) -> Self {
         let version = controller.image().version();
         Self {
@@ -40,6 +57,7 @@ impl Control {
             applied: RefCell::new(vec![version; usize::from(shards)]),
             waiting: RefCell::default(),
             published: Cell::new(version),
+            checkpoint_due: Cell::default(),
         }
     }
 }
@@ -102,15 +120,16 @@ impl Api {
     }
 
     fn allocate_producer_ids(&self) -> ControlReply {
-        match self.controller().controller.borrow_mut().allocate_producer_ids() {
+        match self.controller().with(Controller::allocate_producer_ids) {
             Ok((first, count)) => ControlReply::ProducerIds { first, count },
             Err(error) => ControlReply::Failed(error.to_string()),
         }
     }
 
-    /// Tells every shard of a new image, and waits until all have applied it.
-    async fn publish(&self, image: Arc<Image>) {
+    /// Tells every shard of the newest image, and waits until all have applied it.
+    async fn publish(&self) {
         let control = self.controller();
+        let image = control.image();
         let version = image.version();
         if version > control.published.replace(version.max(control.published.get())) {
             for shard in 0..self.core.count() {
@@ -134,6 +153,30 @@ impl Api {
         control.waiting.borrow_mut().drain(..).for_each(Waker::wake);
     }
 
+    /// Slow and periodic work of the controller's shard: snapshots of the metadata, checkpoints of all partitions.
+    pub async fn keep_controller(&self) {
+        let Some(control) = self.control.get() else { return };
+        if let Err(error) = control.controller.borrow_mut().maintain() {
+            shards::fatal(format_args!("metadata snapshot: {error}"));
+        }
+        if self.core.now() < control.checkpoint_due.get() {
+            return;
+        }
+        let interval = Duration::from_millis(self.settings.replica_high_watermark_checkpoint_interval_ms);
+        control.checkpoint_due.set(self.core.now() + interval);
+        let mut offsets = Vec::new();
+        for shard in 0..self.core.count() {
+            if let Answer::PartitionOffsets(more) = self.router.ask(ShardId(shard), Query::PartitionOffsets).await {
+                offsets.extend(more);
+            }
+        }
+        let dirs = self.settings.log_dirs.clone();
+        let written = self.core.files().blocking(move || write_checkpoints(&dirs, &offsets)).await;
+        if let Err(error) = written {
+            crate::metrics::log::error(format_args!("checkpoints: {error}"));
+        }
+    }
+
     /// Ends the metadata log cleanly, where this is the controller's shard.
     pub fn close_controller(&self) {
         if let Some(control) = self.control.get()
@@ -142,4 +185,13 @@ impl Api {
             crate::metrics::log::error(format_args!("close the metadata log: {error}"));
         }
     }
+}
+
+/// The code and words for a request of which nothing was done.
+fn request_error(error: &RequestError) -> (ErrorCode, String) {
+    let code = match error {
+        RequestError::TooLarge(_) => ErrorCode::PolicyViolation,
+        RequestError::ProducerIds(_) | RequestError::Controller(_) => ErrorCode::UnknownServerError,
+    };
+    (code, error.to_string())
 }

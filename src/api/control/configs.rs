@@ -1,0 +1,110 @@
+//! IncrementalAlterConfigs (key 44, KIP-339) and AlterConfigs (key 33): dynamic settings of topics, brokers and groups.
+
+use state::metadata::decide::{AlterConfigAnswers, AlterConfigError, AlterConfigs, AlterOp, AlterResource, OpType};
+use state::metadata::{ConfigResource, ResourceType};
+use wire::ErrorCode;
+use wire::generated::alter_configs_request::AlterConfigsRequest;
+use wire::generated::alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponse};
+use wire::generated::incremental_alter_configs_request::{self as incremental, IncrementalAlterConfigsRequest};
+use wire::generated::incremental_alter_configs_response::{
+    AlterConfigsResourceResponse as IncrementalResult, IncrementalAlterConfigsResponse,
+};
+
+use super::request_error;
+use crate::api::{Api, Context};
+use crate::controller::RequestError;
+
+type Answered = (ErrorCode, Option<String>);
+
+pub(super) async fn run_incremental(api: &Api, cx: &Context) -> Result<Vec<u8>, String> {
+    let request: IncrementalAlterConfigsRequest<'_> = cx.decode()?;
+    let mut resources = Vec::with_capacity(request.resources.len());
+    let mut unknown_op = false;
+    for one in &request.resources {
+        let ops: Option<Vec<AlterOp>> = one.configs.iter().map(op).collect();
+        unknown_op |= ops.is_none();
+        resources.push(AlterResource {
+            resource: ConfigResource::new(ResourceType::from_id(one.resource_type), one.resource_name.as_ref()),
+            ops: ops.unwrap_or_default(),
+        });
+    }
+    let answers = if unknown_op {
+        let text = "operations are 0 (set), 1 (delete), 2 (append) and 3 (subtract)";
+        vec![(ErrorCode::InvalidRequest, Some(text.to_owned())); resources.len()]
+    } else {
+        let validate = request.validate_only;
+        let altered = api.controller().with(|controller| controller.incremental_alter_configs(&resources, validate));
+        api.publish().await;
+        answered(altered, resources.len())
+    };
+    let responses = request.resources.iter().zip(answers).map(|(one, (code, text))| IncrementalResult {
+        error_code: code as i16,
+        error_message: text.map(Into::into),
+        resource_type: one.resource_type,
+        resource_name: one.resource_name.as_ref().into(),
+    });
+    let response = IncrementalAlterConfigsResponse { responses: responses.collect(), ..Default::default() };
+    Ok(cx.reply(&response).into_bytes())
+}
+
+pub(super) async fn run_legacy(api: &Api, cx: &Context) -> Result<Vec<u8>, String> {
+    let request: AlterConfigsRequest<'_> = cx.decode()?;
+    let resources: Vec<AlterConfigs> = request
+        .resources
+        .iter()
+        .map(|one| AlterConfigs {
+            resource: ConfigResource::new(ResourceType::from_id(one.resource_type), one.resource_name.as_ref()),
+            configs: one.configs.iter().map(|one| (one.name.to_string(), one.value.as_deref().map(str::to_owned))).collect(),
+        })
+        .collect();
+    let altered = api.controller().with(|controller| controller.alter_configs(&resources, request.validate_only));
+    api.publish().await;
+    let answers = answered(altered, resources.len());
+    let responses = request.resources.iter().zip(answers).map(|(one, (code, text))| AlterConfigsResourceResponse {
+        error_code: code as i16,
+        error_message: text.map(Into::into),
+        resource_type: one.resource_type,
+        resource_name: one.resource_name.as_ref().into(),
+    });
+    let response = AlterConfigsResponse { responses: responses.collect(), ..Default::default() };
+    Ok(cx.reply(&response).into_bytes())
+}
+
+fn op(config: &incremental::AlterableConfig<'_>) -> Option<AlterOp> {
+    Some(AlterOp {
+        name: config.name.to_string(),
+        op: OpType::from_id(config.config_operation)?,
+        value: config.value.as_deref().map(str::to_owned),
+    })
+}
+
+fn answered(altered: Result<AlterConfigAnswers, RequestError>, count: usize) -> Vec<Answered> {
+    match altered {
+        Ok(answers) => {
+            let each = answers.into_iter().map(|answer| match answer {
+                Ok(()) => (ErrorCode::None, None),
+                Err(error) => (code(&error), Some(error.to_string())),
+            });
+            each.collect()
+        }
+        Err(error) => {
+            let (code, text) = request_error(&error);
+            vec![(code, Some(text)); count]
+        }
+    }
+}
+
+fn code(error: &AlterConfigError) -> ErrorCode {
+    match error {
+        AlterConfigError::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
+        AlterConfigError::NotAList(_) | AlterConfigError::Invalid(_) | AlterConfigError::MinInsyncReplicas => {
+            ErrorCode::InvalidConfig
+        }
+        AlterConfigError::UnknownBroker(_) => ErrorCode::BrokerIdNotRegistered,
+        AlterConfigError::DuplicateResource
+        | AlterConfigError::DuplicateKey(_)
+        | AlterConfigError::NullValues(_)
+        | AlterConfigError::UnsupportedType(_)
+        | AlterConfigError::BrokerName(_) => ErrorCode::InvalidRequest,
+    }
+}

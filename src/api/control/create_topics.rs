@@ -1,0 +1,121 @@
+//! CreateTopics (key 19), and the creation of topics that a Metadata request names.
+
+use state::metadata::decide::{CreateTopic, CreateTopicError};
+use state::metadata::{Image, ResourceType};
+use wire::ErrorCode;
+use wire::generated::create_topics_request::{CreatableTopic, CreateTopicsRequest};
+use wire::generated::create_topics_response::{
+    CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse,
+};
+
+use super::request_error;
+use crate::api::describe_configs::with_layers;
+use crate::api::{Api, Context};
+use crate::calls::CreateRefused;
+use crate::config::describe;
+use crate::config::layers::Map;
+
+pub(super) async fn run(api: &Api, cx: &Context) -> Result<Vec<u8>, String> {
+    let request: CreateTopicsRequest<'_> = cx.decode()?;
+    let topics: Vec<CreateTopic> = request.topics.iter().map(wanted).collect();
+    let created = api.controller().with(|controller| controller.create_topics(&topics, request.validate_only));
+    api.publish().await;
+    let image = api.controller().image();
+    let results = match created {
+        Ok(answers) => answers
+            .into_iter()
+            .map(|(name, answer)| match answer {
+                Ok(done) => CreatableTopicResult {
+                    topic_id: if request.validate_only { wire::Uuid::ZERO } else { done.id },
+                    num_partitions: done.num_partitions,
+                    replication_factor: done.replication_factor,
+                    configs: Some(configs(api, &image, &name, &topics)),
+                    name: name.into(),
+                    ..Default::default()
+                },
+                Err(error) => refused(name, code(&error), error.to_string()),
+            })
+            .collect(),
+        Err(error) => {
+            let (code, text) = request_error(&error);
+            topics.iter().map(|topic| refused(topic.name.clone(), code, text.clone())).collect()
+        }
+    };
+    Ok(cx.reply(&CreateTopicsResponse { topics: results, ..Default::default() }).into_bytes())
+}
+
+/// Creates what a Metadata request named, with the broker's defaults. Returns those that could not be created.
+pub(super) async fn auto(api: &Api, names: Vec<String>) -> Vec<(String, CreateRefused)> {
+    let wanted = |name: String| CreateTopic {
+        name,
+        num_partitions: -1,
+        replication_factor: -1,
+        assignments: Vec::new(),
+        configs: Vec::new(),
+    };
+    let topics: Vec<CreateTopic> = names.into_iter().map(wanted).collect();
+    let created = api.controller().with(|controller| controller.create_topics(&topics, false));
+    api.publish().await;
+    let Ok(answers) = created else {
+        return topics.into_iter().map(|topic| (topic.name, CreateRefused::Other)).collect();
+    };
+    let refused = answers.into_iter().filter_map(|(name, answer)| match answer.err()? {
+        // Another request was faster.
+        CreateTopicError::Exists => None,
+        CreateTopicError::Name(_) | CreateTopicError::Similar(_) => Some((name, CreateRefused::InvalidName)),
+        _ => Some((name, CreateRefused::Other)),
+    });
+    refused.collect()
+}
+
+fn wanted(topic: &CreatableTopic<'_>) -> CreateTopic {
+    CreateTopic {
+        name: topic.name.to_string(),
+        num_partitions: topic.num_partitions,
+        replication_factor: topic.replication_factor,
+        assignments: topic.assignments.iter().map(|one| (one.partition_index, one.broker_ids.clone())).collect(),
+        configs: topic.configs.iter().map(|one| (one.name.to_string(), one.value.as_deref().map(str::to_owned))).collect(),
+    }
+}
+
+/// All configs that the new topic has (version 5 and newer tell).
+fn configs(api: &Api, image: &Image, name: &str, topics: &[CreateTopic]) -> Vec<CreatableTopicConfigs<'static>> {
+    // Of a topic that was only validated nothing is in the image.
+    let asked = topics.iter().find(|topic| topic.name == name);
+    let overrides: Map = match image.configs(ResourceType::Topic, name) {
+        Some(configs) => configs.clone(),
+        None => asked.into_iter().flat_map(|topic| &topic.configs).filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect(),
+    };
+    let described = with_layers(api, image, |layers| describe::topic(layers, &overrides, None));
+    let each = described.into_iter().map(|one| CreatableTopicConfigs {
+        name: one.name.into(),
+        value: one.value.map(Into::into),
+        read_only: one.read_only,
+        config_source: one.source as i8,
+        is_sensitive: one.sensitive,
+    });
+    each.collect()
+}
+
+fn refused(name: String, code: ErrorCode, text: String) -> CreatableTopicResult<'static> {
+    CreatableTopicResult {
+        name: name.into(),
+        error_code: code as i16,
+        error_message: Some(text.into()),
+        ..Default::default()
+    }
+}
+
+fn code(error: &CreateTopicError) -> ErrorCode {
+    match error {
+        CreateTopicError::Exists => ErrorCode::TopicAlreadyExists,
+        CreateTopicError::Name(_) | CreateTopicError::Similar(_) => ErrorCode::InvalidTopicException,
+        CreateTopicError::NullConfigs(_) | CreateTopicError::Config(_) => ErrorCode::InvalidConfig,
+        CreateTopicError::NumPartitions(_) => ErrorCode::InvalidPartitions,
+        CreateTopicError::ReplicationFactor(_) | CreateTopicError::Placement(_) => ErrorCode::InvalidReplicationFactor,
+        CreateTopicError::Assignment(_) => ErrorCode::InvalidReplicaAssignment,
+        CreateTopicError::Duplicate | CreateTopicError::Reserved | CreateTopicError::CountsWithAssignments => {
+            ErrorCode::InvalidRequest
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Looking after open partitions: retention, syncs of what was rolled, forgotten producers, a clean end.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Effect, Partition, Partitions, Place};
+use crate::calls::PartitionOffsets;
+use crate::config::Broker;
+use crate::log::directory::set_aside_partition;
+use crate::log::{Doomed, LogError, SyncTargets, snapshots};
+use crate::metrics::log as lines;
+
+/// When each kind of work is due next, in wall clock milliseconds.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    retention_ms: i64,
+    producers_ms: i64,
+}
+
+impl Partitions {
+    /// Slow and periodic work of this shard; call about once a second.
+    pub async fn keep_house(self: &Rc<Self>, settings: &Broker) {
+        let now_ms = self.core.wall_ms();
+        if self.is_due(now_ms, settings.log_retention_check_interval_ms, |due| &mut due.retention_ms) {
+            self.retire_segments(now_ms);
+        }
+        if self.is_due(now_ms, settings.producer_id_expiration_check_interval_ms, |due| &mut due.producers_ms) {
+            self.each(|partition| _ = partition.producers.expire(now_ms));
+        }
+        self.sync_rolled().await;
+        self.sync_overdue(now_ms);
+        self.remove_doomed(now_ms).await;
+    }
+
+    /// Ends all logs cleanly and says where each of them stands; an error says that the stop was not clean.
+    pub fn close(&self) -> Result<Vec<PartitionOffsets>, LogError> {
+        let mut offsets = Vec::new();
+        for place in self.table.borrow_mut().places.iter_mut() {
+            let Some(partition) = place else { continue };
+            let end = partition.log.log_end_offset();
+            partition.write_producer_snapshot(end);
+            partition.log.close_clean()?;
+            offsets.push(partition.offsets());
+        }
+        Ok(offsets)
+    }
+
+    /// Where each partition stands, for the checkpoint files.
+    pub fn offsets(&self) -> Vec<PartitionOffsets> {
+        self.table.borrow().places.iter().flatten().map(|partition| partition.offsets()).collect()
+    }
+
+    /// Renames a partition's directory away; it is removed a while later, so that those who still read can end.
+    pub(super) fn doom_directory(&self, dir: &Path) -> Result<(), LogError> {
+        let chance = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let path = set_aside_partition(dir, chance)?;
+        self.doom(vec![Doomed { path, due_ms: self.core.wall_ms() + DIRECTORY_DELETE_DELAY_MS }]);
+        Ok(())
+    }
+
+    fn doom(&self, files: Vec<Doomed>) {
+        self.doomed.borrow_mut().extend(files);
+    }
+
+    fn is_due(&self, now_ms: i64, interval_ms: u64, of: impl Fn(&mut Due) -> &mut i64) -> bool {
+        let mut due = self.due.borrow_mut();
+        let due = of(&mut due);
+        let is_due = now_ms >= *due;
+        if is_due {
+            *due = now_ms.saturating_add_unsigned(interval_ms);
+        }
+        is_due
+    }
+
+    fn each(&self, mut act: impl FnMut(&mut Partition)) {
+        self.table.borrow_mut().places.iter_mut().flatten().for_each(|partition| act(partition));
+    }
+
+    fn retire_segments(&self, now_ms: i64) {
+        let mut doomed = Vec::new();
+        self.each(|partition| match partition.retire_segments(now_ms) {
+            Ok(files) => doomed.extend(files),
+            Err(error) => lines::error(format_args!("retention of {}-{}: {error}", partition.topic, partition.id.index)),
+        });
+        self.doom(doomed);
+    }
+
+    /// Syncs segments that were rolled, so that a start after a crash has less to check.
+    async fn sync_rolled(self: &Rc<Self>) {
+        let mut targets: Vec<(Place, SyncTargets)> = Vec::new();
+        self.each_place(|place, partition| {
+            targets.extend(partition.log.rolled_targets().map(|found| (place, found)));
+        });
+        for (place, SyncTargets { offset, files }) in targets {
+            let mut result = Ok(());
+            for file in &files {
+                result = result.and(self.files.sync_data(file).await);
+            }
+            let mut table = self.table.borrow_mut();
+            let Some(partition) = table.get_mut(place) else { continue };
+            match result {
+                Ok(()) => partition.log.synced(offset),
+                // A failed sync is never tried again: what it lost can't be known.
+                Err(error) => partition.fail(&error, &mut self.effects.borrow_mut()),
+            }
+        }
+    }
+
+    /// `flush.ms`: what was written is synced after that time, even if nothing more comes.
+    fn sync_overdue(self: &Rc<Self>, now_ms: i64) {
+        let mut overdue = Vec::new();
+        self.each_place(|place, partition| {
+            if partition.is_sync_overdue(now_ms) {
+                overdue.push(place);
+            }
+        });
+        let mut table = self.table.borrow_mut();
+        for place in overdue {
+            if let Some(partition) = table.get_mut(place) {
+                self.start_sync(place, partition);
+            }
+        }
+    }
+
+    fn each_place(&self, mut act: impl FnMut(Place, &mut Partition)) {
+        for (index, place) in self.table.borrow_mut().places.iter_mut().enumerate() {
+            if let Some(partition) = place {
+                act(Place(index), partition);
+            }
+        }
+    }
+
+    async fn remove_doomed(&self, now_ms: i64) {
+        let mut due = Vec::new();
+        self.doomed.borrow_mut().retain(|doomed| {
+            let stays = doomed.due_ms > now_ms;
+            if !stays {
+                due.push(doomed.path.clone());
+            }
+            stays
+        });
+        if !due.is_empty() {
+            self.files.blocking(move || due.iter().for_each(|path| remove(path))).await;
+        }
+    }
+
+    /// Directories and files that a deletion before the last stop left behind.
+    pub fn adopt_doomed(&self, paths: Vec<PathBuf>) {
+        self.doom(paths.into_iter().map(|path| Doomed { path, due_ms: 0 }).collect());
+    }
+}
+
+/// `file.delete.delay.ms` of a topic that is gone can't be asked for any more; this is its default.
+const DIRECTORY_DELETE_DELAY_MS: i64 = 60_000;
+
+fn remove(path: &Path) {
+    let result = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    if let Err(error) = result
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        lines::warn(format_args!("remove {}: {error}", path.display()));
+    }
+}
+
+impl Partition {
+    fn retire_segments(&mut self, now_ms: i64) -> Result<Vec<Doomed>, LogError> {
+        let retired = self.log.retention(now_ms, self.state.high_watermark())?;
+        if let Some(offset) = retired.rolled {
+            self.write_producer_snapshot(offset);
+        }
+        if retired.segments > 0 {
+            self.log_start_moved();
+        }
+        Ok(retired.files)
+    }
+
+    /// DeleteRecords: what lies before `offset` is gone for readers at once.
+    pub(super) fn advance_log_start(&mut self, offset: i64) -> Result<(), LogError> {
+        self.log.advance_start(offset)?;
+        self.log_start_moved();
+        Ok(())
+    }
+
+    fn log_start_moved(&mut self) {
+        let start = self.log.log_start_offset();
+        self.state.log_start_advanced(start);
+        self.producers.log_start_advanced(start);
+        if self.epochs.truncate_from_start(start) {
+            self.write_epochs();
+        }
+    }
+
+    /// Keeps the producers as of before `offset`, so that a start has to read only what comes after.
+    pub(super) fn write_producer_snapshot(&mut self, offset: i64) {
+        let bytes = snapshots::encode(&self.producers.to_snapshot());
+        if let Err(error) = self.log.write_snapshot(offset, &bytes) {
+            lines::error(format_args!("producer snapshot of {}-{}: {error}", self.topic, self.id.index));
+        }
+    }
+
+    /// Its topic was deleted: whoever waits hears that the partition is gone.
+    pub(super) fn abandon(&mut self, effects: &mut Vec<Effect>) {
+        self.release_all(&crate::calls::AppendError::UnknownPartition, effects);
+    }
+
+    fn is_sync_overdue(&self, now_ms: i64) -> bool {
+        let unsynced = self.log.log_end_offset() > self.synced_offset;
+        unsynced && self.config.flush_ms != i64::MAX && now_ms - self.last_sync_ms >= self.config.flush_ms
+    }
+
+    fn offsets(&self) -> PartitionOffsets {
+        let log_start = self.log.log_start_offset();
+        PartitionOffsets {
+            topic: self.topic.clone(),
+            partition: self.id,
+            directory: self.directory,
+            recovery_point: self.log.recovery_point(),
+            high_watermark: self.state.high_watermark(),
+            log_start: (log_start > self.log.first_base_offset()).then_some(log_start),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! From settings to running shards, and back to a clean end, one step after the other.
+
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use shards::{Core, Plan, Running, topology};
+use state::metadata::Image;
+
+use crate::api::Api;
+use crate::calls::Call;
+use crate::config::Broker;
+use crate::controller::{Controller, Directories};
+use crate::log::{LogError, checkpoints};
+use crate::metrics::log as lines;
+use crate::net::{Net, NetLimits};
+use crate::partition::{Directory, Offsets, Partitions, write_checkpoints};
+use crate::route::{CONTROLLER, Router};
+use crate::shard::{Farewell, Shard};
+
+/// A broker that runs.
+pub struct Server {
+    running: Running,
+    directories: Directories,
+    farewell: Farewell,
+    partitions: Arc<Mutex<usize>>,
+    broker_epoch: i64,
+    settings: Arc<Broker>,
+}
+
+/// What the shards share while they start, and not after.
+struct Ground {
+    settings: Arc<Broker>,
+    directories: Arc<Vec<Directory>>,
+    image: Arc<Image>,
+    controller: Mutex<Option<Controller>>,
+    listeners: Mutex<Vec<TcpListener>>,
+    farewell: Farewell,
+    opened: Arc<Mutex<usize>>,
+}
+
+/// Why a broker does not start; the text says what, where, and what to do.
+pub type StartFailure = String;
+
+impl Server {
+    /// Starts a broker: when this returns it answers.
+    pub fn start(mut settings: Broker) -> Result<Self, StartFailure> {
+        let began = Instant::now();
+        let cores = topology::choose(settings.shards);
+        let listeners = bind(&mut settings)?;
+        let directories = Directories::open(&settings).map_err(|error| error.to_string())?;
+        let mut controller = Controller::open(&settings, &directories).map_err(|error| error.to_string())?;
+        controller.unfence().map_err(|error| error.to_string())?;
+        let broker_epoch = controller.broker_epoch();
+        let farewell = Farewell::default();
+        let opened = Arc::default();
+        let settings = Arc::new(settings);
+        let ground = Ground {
+            directories: Arc::new(found(&directories).map_err(|error| error.to_string())?),
+            image: Arc::clone(controller.image()),
+            controller: Mutex::new(Some(controller)),
+            listeners: Mutex::new(listeners),
+            settings: Arc::clone(&settings),
+            farewell: Arc::clone(&farewell),
+            opened: Arc::clone(&opened),
+        };
+        let mut plan = Plan::new(cores.clone());
+        plan.directories = settings.log_dirs.clone();
+        let running = shards::run(plan, move |core| ground.shard(core)).map_err(|error| error.to_string())?;
+        let server = Self { running, directories, farewell, partitions: opened, broker_epoch, settings };
+        server.announce(&cores, began);
+        Ok(server)
+    }
+
+    /// Begins a clean stop; may be called from any thread.
+    pub fn stop(&self) {
+        self.running.stop();
+    }
+
+    /// Waits until all shards have ended, then notes where everything stands. Only a stop in which every log was closed
+    /// is marked as clean.
+    pub fn join(self) -> Result<(), StartFailure> {
+        self.running.join()?;
+        let offsets = std::mem::take(&mut *lock(&self.farewell));
+        write_checkpoints(&self.settings.log_dirs, &offsets).map_err(|error| error.to_string())?;
+        let expected = *lock(&self.partitions);
+        if offsets.len() < expected {
+            return Err(format!("{} of {expected} logs were not closed cleanly", expected - offsets.len()));
+        }
+        for directory in &self.directories.logs {
+            directory.held.write_clean_shutdown(self.broker_epoch).map_err(|error| error.to_string())?;
+        }
+        lines::info(format_args!("stopped cleanly"));
+        Ok(())
+    }
+
+    fn announce(&self, cores: &[usize], began: Instant) {
+        let addresses: Vec<String> =
+            self.settings.listeners.broker.iter().map(|one| format!("{}:{}", one.host, one.port)).collect();
+        lines::info(format_args!(
+            "node {} of cluster {} listens on {} with {} shard(s) on core(s) {cores:?}, started in {} ms",
+            self.settings.node_id,
+            self.directories.cluster_id,
+            addresses.join(", "),
+            cores.len(),
+            began.elapsed().as_millis()
+        ));
+    }
+}
+
+impl Ground {
+    /// Makes one shard, on its own thread: its partitions are recovered before anything is answered.
+    fn shard(&self, core: Core<Call>) -> Result<Rc<Shard>, StartFailure> {
+        let partitions = Partitions::new(core.clone(), Arc::clone(&self.directories));
+        let opened = partitions.open_all(&self.image, &self.settings).map_err(|error| error.to_string())?;
+        *lock(&self.opened) += opened;
+        if core.id() == CONTROLLER {
+            partitions.adopt_doomed(self.directories.iter().flat_map(|one| one.deleted.clone()).collect());
+        }
+        let router = Rc::new(Router::new(core.clone(), Arc::clone(&self.image)));
+        let api = Api::new(core.clone(), Arc::clone(&self.settings), router, partitions);
+        if core.id() == CONTROLLER {
+            let controller = lock(&self.controller).take().expect("shard 0 is made once");
+            api.host_controller(controller);
+            for (index, listener) in lock(&self.listeners).drain(..).enumerate() {
+                core.listen(listener, index);
+            }
+        }
+        let net = Net::new(core.clone(), net_limits(&self.settings, core.count()));
+        Ok(Shard::new(core, net, api, Arc::clone(&self.farewell)))
+    }
+}
+
+fn net_limits(settings: &Broker, shards: u16) -> NetLimits {
+    NetLimits {
+        frame_bytes_max: settings.socket_request_max_bytes as usize,
+        idle_ns_max: u64::try_from(settings.connections_max_idle_ms).unwrap_or(0).saturating_mul(1_000_000),
+        request_memory_bytes: settings.request_memory_bytes as usize / usize::from(shards),
+        connections_max: usize::MAX,
+    }
+}
+
+/// Binds every listener of brokers, so that a port that is taken is known before anything is touched.
+fn bind(settings: &mut Broker) -> Result<Vec<TcpListener>, StartFailure> {
+    let mut bound = Vec::new();
+    for listener in settings.listeners.broker.clone() {
+        let host = if listener.host.is_empty() { "0.0.0.0" } else { &listener.host };
+        let socket = TcpListener::bind((host, listener.port))
+            .map_err(|error| format!("listener {}: cannot listen on {host}:{}: {error}", listener.name, listener.port))?;
+        let port = socket.local_addr().map_err(|error| error.to_string())?.port();
+        settings.bound(&listener.name, port);
+        bound.push(socket);
+    }
+    Ok(bound)
+}
+
+/// The log directories with what their checkpoints say.
+fn found(directories: &Directories) -> Result<Vec<Directory>, LogError> {
+    let mut found = Vec::new();
+    for one in &directories.logs {
+        let path = one.held.path();
+        let read = |name: &str| -> Result<Offsets, LogError> {
+            let entries = checkpoints::read(path, name)?;
+            Ok(entries.into_iter().map(|entry| ((entry.topic, entry.partition), entry.offset)).collect())
+        };
+        let listing = one.held.list()?;
+        found.push(Directory {
+            path: path.to_path_buf(),
+            id: one.id,
+            clean: one.clean_stop.is_some(),
+            recovery_points: read(checkpoints::RECOVERY_POINT)?,
+            high_watermarks: read(checkpoints::REPLICATION)?,
+            log_starts: read(checkpoints::LOG_START)?,
+            deleted: listing.deleted,
+        });
+    }
+    Ok(found)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
