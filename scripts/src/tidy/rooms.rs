@@ -4,15 +4,18 @@ use super::source::Source;
 use std::path::{Component, Path};
 
 /// Rooms of `src/`, from the outermost to the innermost. A room may use those of later rows, not its neighbours in a row.
-const ROWS: [&[&str]; 9] = [
-    &["main", "cli"],
+///
+/// `net` hands each frame to whoever implements its handler, which `api` does: so `api` knows `net` and not the reverse.
+const ROWS: [&[&str]; 10] = [
+    &["main", "start", "cli"],
     &["shard"],
-    &["net"],
     &["api"],
+    &["net"],
     &["groups", "transactions", "controller", "security", "admin"],
     &["route"],
     &["partition"],
     &["log"],
+    &["tickets"],
     &["calls", "config", "metrics"],
 ];
 
@@ -129,7 +132,7 @@ mod tests {
     #[test]
     fn arrows_point_inwards() {
         let fault = |path: &str, text: &str| arrows(&[Source::new(path, text)]);
-        assert!(fault("src/net/connection.rs", "use crate::api::table;").is_empty());
+        assert!(fault("src/api/table.rs", "use crate::net::Outcome;").is_empty());
         assert!(fault("src/log/segment.rs", "use crate::log::index;").is_empty());
         assert!(fault("src/log/mod.rs", "// crate::api is not for us").is_empty());
         assert_eq!(fault("src/log/segment.rs", "use crate::{config, api::x};"), ["src/log/segment.rs:1: log uses api"]);
