@@ -1,0 +1,58 @@
+//! What `state` asks about configurations, answered from the settings and the image.
+
+use state::metadata::decide::ConfigRules;
+use state::metadata::{ConfigResource, Configs, Image, ResourceType};
+
+use crate::config::alter::{self, Resource};
+use crate::config::keys;
+use crate::config::layers::{Layers, Map};
+
+/// The rules as of one image.
+pub(super) struct Rules<'a> {
+    layers: Layers<'a>,
+}
+
+static NONE: Map = Map::new();
+
+impl<'a> Rules<'a> {
+    pub(super) fn new(said: &'a Map, image: &'a Image, node_id: i32) -> Self {
+        let of_broker = |name: &str| image.configs(ResourceType::Broker, name).unwrap_or(&NONE);
+        Self { layers: Layers { fixed: said, cluster: of_broker(""), node: of_broker(&node_id.to_string()) } }
+    }
+}
+
+impl ConfigRules for Rules<'_> {
+    fn is_list(&self, kind: ResourceType, key: &str) -> bool {
+        resource(kind).is_some_and(|kind| alter::is_list(kind, key))
+    }
+
+    fn default_value(&self, kind: ResourceType, key: &str) -> Option<String> {
+        let key = match kind {
+            ResourceType::Topic => keys::topic(key)?,
+            ResourceType::Broker => keys::broker(key)?,
+            ResourceType::Group => keys::group(key)?,
+            _ => return None,
+        };
+        key.standard_text().map(Into::into)
+    }
+
+    fn validate(&self, resource: &ConfigResource, configs: &Configs, _before: &Configs) -> Result<(), String> {
+        let checked = match resource.kind {
+            ResourceType::Topic => alter::topic(&self.layers, configs),
+            ResourceType::Broker => alter::broker(configs, !resource.name.is_empty()),
+            ResourceType::Group if resource.name.is_empty() => return Err("a group has to be named".into()),
+            ResourceType::Group => alter::group(configs),
+            _ => Ok(()),
+        };
+        checked.map_err(|refusal| refusal.to_string())
+    }
+}
+
+fn resource(kind: ResourceType) -> Option<Resource> {
+    match kind {
+        ResourceType::Topic => Some(Resource::Topic),
+        ResourceType::Broker => Some(Resource::Broker),
+        ResourceType::Group => Some(Resource::Group),
+        _ => None,
+    }
+}
