@@ -81,13 +81,15 @@ pub(crate) fn bind(cores: &CoreSet) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+type QuotaReader = fn(&Path) -> Option<f64>;
+
 /// The smallest quota on the way from the process's group to the root. `groups` is `/proc/self/cgroup`.
 fn quota(groups: &str, root: &Path) -> Option<f64> {
     let mut smallest: Option<f64> = None;
     for line in groups.lines() {
         let mut fields = line.splitn(3, ':');
         let (Some(id), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else { continue };
-        let (bases, read): (Vec<PathBuf>, fn(&Path) -> Option<f64>) = if id == "0" && controllers.is_empty() {
+        let (bases, read): (Vec<PathBuf>, QuotaReader) = if id == "0" && controllers.is_empty() {
             (vec![root.to_path_buf(), root.join("unified")], quota_v2)
         } else if controllers.split(',').any(|controller| controller == "cpu") {
             (vec![root.join(controllers), root.join("cpu")], quota_v1)
