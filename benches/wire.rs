@@ -42,9 +42,13 @@ fn walk(c: &mut Criterion) {
             let bytes = batch(records, value_size, codec);
             let mut scratch = Scratch::new();
             group.throughput(Throughput::Elements(records as u64));
-            group.bench_with_input(BenchmarkId::new(codec.name(), format!("{records}x{value_size}")), &bytes, |b, bytes| {
-                b.iter(|| scan(&view(black_box(bytes)), &mut scratch, SCAN_LIMIT).expect("the batch is sound"));
-            });
+            group.bench_with_input(
+                BenchmarkId::new(codec.name(), format!("{records}x{value_size}")),
+                &bytes,
+                |b, bytes| {
+                    b.iter(|| scan(&view(black_box(bytes)), &mut scratch, SCAN_LIMIT).expect("the batch is sound"));
+                },
+            );
         }
     }
 }
@@ -84,7 +88,9 @@ fn produce_request(c: &mut Criterion) {
         request.encode(&mut e, ProduceRequest::MAX_VERSION);
         group.throughput(Throughput::Elements(partitions as u64));
         group.bench_with_input(BenchmarkId::new("walk", partitions), &e.buf, |b, body| {
-            b.iter(|| ProduceWalk::new(Decoder::new(black_box(body)), ProduceRequest::MAX_VERSION).expect("it is sound"));
+            b.iter(|| {
+                ProduceWalk::new(Decoder::new(black_box(body)), ProduceRequest::MAX_VERSION).expect("it is sound")
+            });
         });
         group.bench_with_input(BenchmarkId::new("decode", partitions), &e.buf, |b, body| {
             let decode = || ProduceRequest::decode(&mut Decoder::new(black_box(body)), ProduceRequest::MAX_VERSION);
