@@ -109,7 +109,8 @@ fn jitter_ms(dir: &std::path::Path, base_offset: i64, config: &TopicConfig) -> i
     }
     // FNV-1a.
     let bytes = dir.as_os_str().as_encoded_bytes().iter().copied().chain(base_offset.to_be_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     (hash % most as u64) as i64
 }
 
@@ -172,10 +173,11 @@ impl Log {
         let Some(last_offset) = last_offset else {
             return Err(LogError::OutOfRange { offset: base_offset, start: self.log_start, end: i64::MAX });
         };
-        let rolled = match roll_cause(&self.roll_params(batch.len(), last_offset, meta.max_timestamp, now_ms), &self.config) {
-            Some(_) => Some(self.roll()?),
-            None => None,
-        };
+        let rolled =
+            match roll_cause(&self.roll_params(batch.len(), last_offset, meta.max_timestamp, now_ms), &self.config) {
+                Some(_) => Some(self.roll()?),
+                None => None,
+            };
         let position = self.active.size();
         self.push_parts(batch, header, base_offset, last_offset, meta)?;
         let index_interval = u64::from(self.config.index_interval_bytes);

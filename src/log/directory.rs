@@ -22,7 +22,9 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 #[derive(Debug)]
 pub enum DirectoryError {
     /// Another process holds the lock on `path`.
-    Locked { path: PathBuf },
+    Locked {
+        path: PathBuf,
+    },
     Log(LogError),
 }
 

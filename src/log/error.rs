@@ -96,9 +96,21 @@ impl LogError {
 #[derive(Debug)]
 pub enum ReadError {
     /// Below the log start offset or above the log end offset.
-    OutOfRange { offset: i64, start: i64, end: i64 },
-    Io { path: PathBuf, position: u64, error: io::Error },
-    Corrupt { path: PathBuf, position: u64, damage: Damage },
+    OutOfRange {
+        offset: i64,
+        start: i64,
+        end: i64,
+    },
+    Io {
+        path: PathBuf,
+        position: u64,
+        error: io::Error,
+    },
+    Corrupt {
+        path: PathBuf,
+        position: u64,
+        damage: Damage,
+    },
 }
 
 impl fmt::Display for ReadError {

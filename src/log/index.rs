@@ -35,14 +35,7 @@ struct Entries<const N: usize> {
 
 impl<const N: usize> Entries<N> {
     fn new(path: PathBuf, in_file: usize) -> Self {
-        Self {
-            path,
-            file: RefCell::default(),
-            in_file,
-            hot: Vec::new(),
-            hot_start: in_file,
-            page: RefCell::default(),
-        }
+        Self { path, file: RefCell::default(), in_file, hot: Vec::new(), hot_start: in_file, page: RefCell::default() }
     }
 
     fn len(&self) -> usize {

@@ -64,7 +64,8 @@ impl Log {
     /// Errors: `Exists`, and every failure of the file system.
     pub fn create(dir: &Path, topic_id: Uuid, config: &TopicConfig) -> Result<Self, LogError> {
         create_directory(dir, topic_id)?;
-        let (log, _) = Self::open_reported(dir, config, OpenHints { clean: true, ..OpenHints::default() }, &mut |_| {})?;
+        let (log, _) =
+            Self::open_reported(dir, config, OpenHints { clean: true, ..OpenHints::default() }, &mut |_| {})?;
         Ok(log)
     }
 
@@ -216,7 +217,10 @@ fn tidy(dir: &Path) -> Result<BTreeSet<i64>, LogError> {
     let mut names = file_names(dir)?;
     let cleaned_from = names.iter().filter(|name| name.ends_with(CLEANED)).filter_map(|name| offset_of(name)).min();
     names.retain(|name| {
-        !name.ends_with(".tmp") && !name.ends_with(CLEANED) && !is_deleted(name) && !is_unfinished_swap(name, cleaned_from)
+        !name.ends_with(".tmp")
+            && !name.ends_with(CLEANED)
+            && !is_deleted(name)
+            && !is_unfinished_swap(name, cleaned_from)
     });
     for name in file_names(dir)? {
         if !names.contains(&name) {
@@ -227,7 +231,12 @@ fn tidy(dir: &Path) -> Result<BTreeSet<i64>, LogError> {
         finish_swap(dir, &names)?;
         names = file_names(dir)?;
     }
-    let logs: BTreeSet<i64> = names.iter().filter_map(|name| parse_offset_file(name)).filter(|(_, suffix)| *suffix == LOG).map(|(base, _)| base).collect();
+    let logs: BTreeSet<i64> = names
+        .iter()
+        .filter_map(|name| parse_offset_file(name))
+        .filter(|(_, suffix)| *suffix == LOG)
+        .map(|(base, _)| base)
+        .collect();
     for name in &names {
         if let Some((base, INDEX | TIME_INDEX | TXN_INDEX)) = parse_offset_file(name)
             && !logs.contains(&base)

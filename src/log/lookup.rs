@@ -82,11 +82,8 @@ fn first_record(
     segment.read(located, &mut bytes)?;
     let batch = Batch { header: located.header, bytes: &bytes };
     let mut scratch = Scratch::default();
-    let damaged = |error| ReadError::Corrupt {
-        path: segment.path(),
-        position: located.position,
-        damage: Damage::Records(error),
-    };
+    let damaged =
+        |error| ReadError::Corrupt { path: segment.path(), position: located.position, damage: Damage::Records(error) };
     let found = find_timestamp(&batch, timestamp, &mut scratch, DECOMPRESSED_BYTES_MAX).map_err(damaged)?;
     if found.is_none_or(|(offset, _)| offset >= from_offset) {
         return Ok(found);

@@ -19,6 +19,8 @@ pub mod checkpoints;
 pub mod directory;
 mod error;
 mod index;
+#[cfg(test)]
+mod kafka_tests;
 pub mod leader_epochs;
 mod load;
 mod lookup;
@@ -26,13 +28,13 @@ mod names;
 pub mod partition_metadata;
 mod reader;
 mod recovery;
+#[cfg(test)]
+mod recovery_tests;
 pub(crate) mod replace;
 mod retention;
 mod segment;
 pub mod snapshots;
 mod sync;
-#[cfg(test)]
-mod recovery_tests;
 #[cfg(test)]
 mod testing;
 mod walk;

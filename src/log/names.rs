@@ -105,8 +105,7 @@ mod tests {
 
     #[test]
     fn partitions_are_told_from_everything_else() {
-        let partition =
-            |topic: &str, partition| DirectoryName::Partition { topic: topic.to_string(), partition };
+        let partition = |topic: &str, partition| DirectoryName::Partition { topic: topic.to_string(), partition };
         assert_eq!(parse_directory_name("orders-0"), partition("orders", 0));
         assert_eq!(parse_directory_name("a-b.c_d-17"), partition("a-b.c_d", 17));
         assert_eq!(parse_directory_name("__cluster_metadata-0"), partition("__cluster_metadata", 0));

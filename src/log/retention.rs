@@ -65,8 +65,7 @@ pub(crate) fn expired(segments: &[Candidate], rule: &Rule) -> usize {
         }
     }
     if rule.retention_ms >= 0 {
-        let too_old =
-            |segment: &Candidate| rule.now_ms.saturating_sub(segment.largest_timestamp) > rule.retention_ms;
+        let too_old = |segment: &Candidate| rule.now_ms.saturating_sub(segment.largest_timestamp) > rule.retention_ms;
         while gone < deletable && may_go(&segments[gone]) && too_old(&segments[gone]) {
             gone += 1;
         }
@@ -121,6 +120,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::testing::{TempDir, append, batch, create};
 
     const KEEP_ALL: Rule = Rule {
         delete: true,
@@ -132,8 +132,11 @@ mod tests {
     };
 
     fn three() -> [Candidate; 3] {
-        [(10, 100, 100), (20, 100, 200), (30, 50, 300)]
-            .map(|(next_offset, size, largest_timestamp)| Candidate { next_offset, size, largest_timestamp })
+        [(10, 100, 100), (20, 100, 200), (30, 50, 300)].map(|(next_offset, size, largest_timestamp)| Candidate {
+            next_offset,
+            size,
+            largest_timestamp,
+        })
     }
 
     #[test]
@@ -183,5 +186,48 @@ mod tests {
             assert_eq!(expired(&three(), &Rule { log_start, ..rule }), gone);
             assert_eq!(expired(&three(), &Rule { log_start, ..KEEP_ALL }), gone);
         }
+    }
+
+    #[test]
+    fn segments_are_set_aside_with_all_their_files() {
+        let dir = TempDir::new();
+        let path = dir.path().join("t-0");
+        let size = batch(&[1], 50).len() as u32;
+        let mut config =
+            TopicConfig { segment_bytes: size, retention_ms: 500, file_delete_delay_ms: 60, ..TopicConfig::default() };
+        let mut log = create(&path, &config);
+        for at in [100, 200, 300] {
+            let staged = append(&mut log, batch(&[at], 50));
+            log.write_snapshot(staged.base_offset, &snapshots::encode(&[])).unwrap();
+        }
+        assert_eq!(log.retention(600, 3).unwrap(), Retired::default());
+        let retired = log.retention(701, 3).unwrap();
+        let names = [".log", ".index", ".timeindex", ".snapshot"]
+            .iter()
+            .flat_map(|suffix| [0, 1].map(|base| path.join(format!("{base:020}{suffix}.deleted"))));
+        let mut files: Vec<_> = retired.files.iter().map(|doomed| doomed.path.clone()).collect();
+        let mut names: Vec<_> = names.collect();
+        (files.sort(), names.sort());
+        assert_eq!(files, names);
+        assert!(retired.files.iter().all(|doomed| doomed.due_ms == 761 && doomed.path.exists()));
+        assert_eq!((log.log_start_offset(), log.log_end_offset(), log.segment_count()), (2, 3, 1));
+
+        // All of it: the active segment goes too, and a new one stands at the end.
+        let retired = log.retention(i64::MAX, 2).unwrap();
+        assert_eq!(retired.segments, 0, "above the high watermark");
+        let retired = log.retention(i64::MAX, 3).unwrap();
+        assert_eq!((retired.segments, retired.rolled), (1, Some(3)));
+        assert_eq!((log.log_start_offset(), log.log_end_offset(), log.size_bytes()), (3, 3, 0));
+        assert_eq!(log.retention(i64::MAX, 3).unwrap(), Retired::default());
+        assert_eq!(append(&mut log, batch(&[1], 50)).base_offset, 3);
+
+        // DeleteRecords under compaction: what lies below the start goes, whatever the limits.
+        config.cleanup_policy = crate::config::topic::CleanupPolicy { delete: false, compact: true };
+        log.set_config(&config);
+        append(&mut log, batch(&[1], 50));
+        assert_eq!(log.retention(i64::MAX, 5).unwrap(), Retired::default());
+        log.advance_start(4).unwrap();
+        assert_eq!(log.retention(i64::MAX, 5).unwrap().segments, 1);
+        assert_eq!(log.base_offsets().collect::<Vec<_>>(), [4]);
     }
 }

@@ -112,7 +112,10 @@ impl Segment {
             None => true,
         };
         let times = match self.times.first()? {
-            Some((first, _)) => self.times.last().0 >= first && self.times.last().1 >= self.base,
+            Some(first) => {
+                let last = self.times.last();
+                first.1 >= self.base && last.1 >= first.1 && (last.0 > first.0 || self.times.len() == 1)
+            }
             None => true,
         };
         Ok(offsets && times)
@@ -183,7 +186,8 @@ impl Segment {
             return Ok(self.max_timestamp.0);
         }
         let path = self.path();
-        let modified = fs::metadata(&path).and_then(|metadata| metadata.modified()).map_err(LogError::io("stat", &path))?;
+        let modified =
+            fs::metadata(&path).and_then(|metadata| metadata.modified()).map_err(LogError::io("stat", &path))?;
         let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
@@ -385,7 +389,9 @@ pub(crate) fn paths(dir: &Path, base: i64) -> Vec<PathBuf> {
 /// Entries of an index file; `None` when it is missing or not a whole number of entries.
 fn index_entries(path: &Path, entry_size: usize) -> Result<Option<usize>, LogError> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.len() % entry_size as u64 == 0 => Ok(usize::try_from(metadata.len()).ok().map(|len| len / entry_size)),
+        Ok(metadata) if metadata.len() % entry_size as u64 == 0 => {
+            Ok(usize::try_from(metadata.len()).ok().map(|len| len / entry_size))
+        }
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(LogError::io("open index", path)(error)),

@@ -177,7 +177,7 @@ mod tests {
             producer_id,
             epoch: 3,
             last_sequence: 41,
-            last_offset: 1000 + producer_id,
+            last_offset: 1000,
             offset_delta: 9,
             timestamp: 1_700_000_000_000,
             coordinator_epoch: -1,

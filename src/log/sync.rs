@@ -116,3 +116,75 @@ impl Log {
         Ok(self.recovery_point)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::topic::TopicConfig;
+    use crate::log::testing::{TempDir, append, batch, create, stage};
+
+    fn names(files: &[File]) -> Vec<String> {
+        let mut names: Vec<String> =
+            files.iter().map(|file| file.path().file_name().unwrap().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn everything_the_recovery_point_vouches_for_is_named() {
+        let dir = TempDir::new();
+        let size = batch(&[1], 50).len() as u32;
+        let config = TopicConfig { segment_bytes: 2 * size, ..TopicConfig::default() };
+        let mut log = create(&dir.path().join("t-0"), &config);
+        assert_eq!(names(&log.sync_targets()), ["t-0"], "the files of the first segment are new");
+        append(&mut log, batch(&[1], 50));
+        assert_eq!(names(&log.sync_targets()), ["00000000000000000000.log", "t-0"]);
+        assert!(log.rolled_targets().is_none());
+        log.synced(1);
+        assert_eq!(log.recovery_point(), 1);
+        assert_eq!(names(&log.sync_targets()), [""; 0]);
+
+        append(&mut log, batch(&[1], 50));
+        log.write_snapshot(2, &snapshots::encode(&[])).unwrap();
+        assert_eq!(append(&mut log, batch(&[1], 50)).rolled, Some(2));
+        let rolled = log.rolled_targets().unwrap();
+        assert_eq!(rolled.offset, 2);
+        let closed = ["00000000000000000000.index", "00000000000000000000.log", "00000000000000000000.timeindex"];
+        let beside = ["00000000000000000002.snapshot.tmp", "t-0"];
+        assert_eq!(names(&rolled.files), [&closed[..], &beside].concat());
+        assert_eq!(names(&log.sync_targets()), [&closed[..], &["00000000000000000002.log"], &beside].concat());
+        log.synced(rolled.offset);
+        assert_eq!(log.recovery_point(), 2);
+        assert!(log.rolled_targets().is_none());
+        assert_eq!(names(&log.sync_targets()), [&["00000000000000000002.log"][..], &beside].concat());
+        log.synced(3);
+        assert_eq!((log.recovery_point(), log.sync_targets().len()), (3, 0));
+    }
+
+    #[test]
+    fn what_came_after_the_targets_is_named_again() {
+        let dir = TempDir::new();
+        let mut log = create(&dir.path().join("t-0"), &TopicConfig::default());
+        append(&mut log, batch(&[1], 50));
+        let offset = log.log_end_offset();
+        stage(&mut log, batch(&[1], 50), 0).unwrap();
+        log.synced(offset);
+        assert_eq!(log.recovery_point(), 1);
+        assert_eq!(names(&log.sync_targets()), ["00000000000000000000.log"]);
+        log.synced(i64::MAX);
+        assert_eq!(log.recovery_point(), 1, "never above what is written");
+    }
+
+    #[test]
+    fn after_a_clean_close_nothing_is_left_to_sync() {
+        let dir = TempDir::new();
+        let mut log = create(&dir.path().join("t-0"), &TopicConfig::default());
+        append(&mut log, batch(&[1, 2], 50));
+        log.write_snapshot(2, &snapshots::encode(&[])).unwrap();
+        stage(&mut log, batch(&[1], 50), 0).unwrap();
+        assert!(matches!(log.close_clean(), Err(LogError::Busy { .. })));
+        log.flush(&shards::Files::inline(), 0);
+        assert_eq!(log.close_clean().unwrap(), 3);
+        assert_eq!((log.recovery_point(), log.sync_targets().len()), (3, 0));
+    }
+}

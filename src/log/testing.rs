@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use shards::{Chunk, Files};
 use wire::Uuid;
-use wire::records::{Batch, BatchBuilder, Scratch};
+use wire::records::{Batch, BatchBuilder, Scratch, TimestampType};
 
 use super::{Flush, Log, LogError, OpenHints, Replayed, StageMeta, Staged};
 use crate::config::topic::TopicConfig;
@@ -51,7 +51,7 @@ pub(crate) fn stage(log: &mut Log, bytes: Vec<u8>, now_ms: i64) -> Result<Staged
     let header = Batch::first(&bytes).unwrap().0.header;
     let meta = StageMeta {
         leader_epoch: 5,
-        append_time: None,
+        append_time: (header.timestamp_type() == TimestampType::LogAppendTime).then_some(header.max_timestamp),
         max_timestamp: header.max_timestamp,
         offset_delta_of_max: header.last_offset_delta,
     };

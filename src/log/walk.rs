@@ -4,9 +4,7 @@ use std::io;
 
 use shards::File;
 use state::producer::Marker;
-use wire::records::{
-    Batch, BatchError, BatchHeader, ControlRecordType, HEADER_SIZE, Scratch, control_record_type,
-};
+use wire::records::{Batch, BatchError, BatchHeader, ControlRecordType, HEADER_SIZE, Scratch, control_record_type};
 
 use super::error::{Damage, ReadError};
 
@@ -67,7 +65,8 @@ impl HeaderWalk {
         if self.buffer.len().saturating_sub(at) < HEADER_SIZE {
             let length = (self.end - position).min(self.step as u64) as usize;
             self.buffer.resize(length, 0);
-            let read = read_at_most(&self.file, &mut self.buffer, position).map_err(read_error(&self.file, position))?;
+            let read =
+                read_at_most(&self.file, &mut self.buffer, position).map_err(read_error(&self.file, position))?;
             self.buffer.truncate(read);
             self.buffer_at = position;
             at = 0;
@@ -285,7 +284,8 @@ pub(crate) fn find_batch(
 /// The header at the start of `bytes` if it could be that of a batch in this place.
 fn plausible(bytes: &[u8], offsets: &std::ops::RangeInclusive<i64>, left: u64) -> Option<BatchHeader> {
     let header = BatchHeader::parse(bytes).ok()?;
-    let count_fits = header.records_count >= 0 && i64::from(header.records_count) <= i64::from(header.last_offset_delta) + 1;
+    let count_fits =
+        header.records_count >= 0 && i64::from(header.records_count) <= i64::from(header.last_offset_delta) + 1;
     let fits = header.size() as u64 <= left && header.last_offset_delta >= 0 && header.leader_epoch >= -1;
     (fits && count_fits && header.codec().is_ok() && offsets.contains(&header.base_offset)).then_some(header)
 }
