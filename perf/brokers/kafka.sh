@@ -1,5 +1,6 @@
 #!/bin/bash
 # kafka.sh SERVER_PROPERTIES: Apache Kafka in the foreground, formatted first when its data directory is empty.
+# kafka.sh --fetch: only makes sure that the jars are there.
 # The jars come through Maven into a cache, once. RINGMILL_KAFKA_LIBS: a folder that has them already.
 # KAFKA_HEAP: heap options of the broker's JVM (default: those of Kafka's own start script).
 set -euo pipefail
@@ -18,6 +19,8 @@ if [ ! -e "$libs/.complete" ] && [ -z "${RINGMILL_KAFKA_LIBS:-}" ]; then
   mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$libs" >&2
   touch "$libs/.complete"
 fi
+
+[ "$properties" = --fetch ] && exit 0
 
 data=$(sed -n 's/^log\.dirs=//p' "$properties")
 if [ ! -e "$data/meta.properties" ]; then

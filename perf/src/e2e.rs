@@ -115,7 +115,10 @@ fn measure(args: &Args, poll: &mut Poll, writer: &mut Writer, reader: &mut Reade
         }
         let over = reader.received >= last && writer.acked >= last;
         if now >= last_ns && (over || now > last_ns + DRAIN_NS) {
-            return Ok(report(args, &tally, last - reader.received, seconds(last_ns - first_ns), &used));
+            if !over {
+                return Err(Failure::Setup(format!("{} records did not arrive", last - reader.received)));
+            }
+            return Ok(report(args, &tally, seconds(last_ns - first_ns), &used));
         }
     }
 }
@@ -278,11 +281,11 @@ fn read<'a>(stream: &mut TcpStream, scratch: &'a mut [u8]) -> Result<Option<&'a 
     }
 }
 
-fn report(args: &Args, tally: &Tally, missing: u64, elapsed: f64, usage: &Value) -> Value {
+fn report(args: &Args, tally: &Tally, elapsed: f64, usage: &Value) -> Value {
     let records = args.rate * elapsed;
     json!({
         "kind": "e2e", "topic": args.topic, "rate": args.rate, "record_size": args.record_size, "acks": args.acks,
-        "seconds": elapsed, "records": records, "missing": missing,
+        "seconds": elapsed, "records": records,
         "response_us": tally.total.summary(), "service_us": tally.service.summary(), "ack_us": tally.ack.summary(),
         "cpu_s": usage, "broker_cpu_us_per_request": usage["broker"].as_f64().map(|s| s * 1e6 / records),
     })
