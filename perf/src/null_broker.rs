@@ -110,6 +110,8 @@ struct Answers {
     out: Vec<u8>,
     /// Bytes of the blob still to be sent after `out`.
     blob_left: usize,
+    /// What follows the blob.
+    tail: Vec<u8>,
     /// The answer to this connection's Produce, but for its correlation id.
     produced: Vec<u8>,
 }
@@ -133,11 +135,16 @@ impl Connection {
     }
 
     fn send(&mut self, blob: &[u8]) -> Result<(), Failure> {
-        let Answers { out, blob_left, .. } = &mut self.answers;
+        let Answers { out, blob_left, tail, .. } = &mut self.answers;
         while !out.is_empty() || *blob_left > 0 {
             let bytes = if out.is_empty() { &blob[blob.len() - *blob_left..] } else { out.as_slice() };
             match self.stream.write(bytes) {
-                Ok(count) if out.is_empty() => *blob_left -= count,
+                Ok(count) if out.is_empty() => {
+                    *blob_left -= count;
+                    if *blob_left == 0 {
+                        std::mem::swap(out, tail);
+                    }
+                }
                 Ok(count) => drop(out.drain(..count)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(Failure::Io("send", error)),
@@ -163,8 +170,10 @@ impl Answers {
         if key == ApiKey::Produce {
             self.produced.clone_from(&frame.buf);
         }
-        // What stands behind the records, some empty tags, is sent before them: the reader drops both unseen.
-        self.out.extend_from_slice(&frame.buf);
+        // One Fetch is out at a time on a connection, so there is one blob at most.
+        let cut = frame.splices.first().map_or(frame.buf.len(), |splice| splice.at);
+        self.out.extend_from_slice(&frame.buf[..cut]);
+        self.tail.extend_from_slice(&frame.buf[cut..]);
         self.blob_left += frame.splices.iter().map(|splice| splice.len).sum::<usize>();
         Ok(())
     }
