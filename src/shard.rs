@@ -29,14 +29,20 @@ pub struct Shard {
     router: Rc<Router>,
     partitions: Rc<Partitions>,
     stopping: Cell<bool>,
-    farewell: Farewell,
+    farewell: Arc<Mutex<Farewell>>,
 }
 
-/// Where the partitions stood when their shards ended them cleanly; the last checkpoints are made of it.
-pub type Farewell = Arc<Mutex<Vec<PartitionOffsets>>>;
+/// What the shards leave behind when they stop; the last checkpoints are made of it.
+#[derive(Debug, Default)]
+pub struct Farewell {
+    /// Where the partitions stood that were closed cleanly.
+    pub offsets: Vec<PartitionOffsets>,
+    /// Partitions that were not.
+    pub unclean: usize,
+}
 
 impl Shard {
-    pub fn new(core: Core<Call>, net: Net, api: Rc<Api>, farewell: Farewell) -> Rc<Self> {
+    pub fn new(core: Core<Call>, net: Net, api: Rc<Api>, farewell: Arc<Mutex<Farewell>>) -> Rc<Self> {
         let (router, partitions) = (Rc::clone(&api.router), Rc::clone(&api.partitions));
         let shard = Rc::new(Self { core, net, api, router, partitions, stopping: Cell::new(false), farewell });
         shard.keep_house();
@@ -131,7 +137,8 @@ impl Service for Shard {
         loop {
             self.partitions.flush();
             self.partitions.drain_effects(|effect| self.carry_out(effect));
-            let any = self.api.drain_ready(|socket, sequence, reply| self.net.reply(socket, sequence, reply, &*self.api));
+            let any =
+                self.api.drain_ready(|socket, sequence, reply| self.net.reply(socket, sequence, reply, &*self.api));
             if !any {
                 break;
             }
@@ -142,10 +149,11 @@ impl Service for Shard {
         if self.stopping.replace(true) {
             return;
         }
-        match self.partitions.close() {
-            Ok(offsets) => self.farewell.lock().unwrap_or_else(PoisonError::into_inner).extend(offsets),
-            Err(error) => crate::metrics::log::error(format_args!("{}: close: {error}", self.core.id())),
-        }
+        let (offsets, unclean) = self.partitions.close();
+        let mut farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner);
+        farewell.offsets.extend(offsets);
+        farewell.unclean += unclean;
+        drop(farewell);
         self.api.close_controller();
         self.core.stopped();
     }

@@ -23,8 +23,7 @@ use crate::shard::{Farewell, Shard};
 pub struct Server {
     running: Running,
     directories: Directories,
-    farewell: Farewell,
-    partitions: Arc<Mutex<usize>>,
+    farewell: Arc<Mutex<Farewell>>,
     broker_epoch: i64,
     settings: Arc<Broker>,
 }
@@ -36,8 +35,7 @@ struct Ground {
     image: Arc<Image>,
     controller: Mutex<Option<Controller>>,
     listeners: Mutex<Vec<TcpListener>>,
-    farewell: Farewell,
-    opened: Arc<Mutex<usize>>,
+    farewell: Arc<Mutex<Farewell>>,
 }
 
 /// Why a broker does not start; the text says what, where, and what to do.
@@ -53,8 +51,7 @@ impl Server {
         let mut controller = Controller::open(&settings, &directories).map_err(|error| error.to_string())?;
         controller.unfence().map_err(|error| error.to_string())?;
         let broker_epoch = controller.broker_epoch();
-        let farewell = Farewell::default();
-        let opened = Arc::default();
+        let farewell = Arc::default();
         let settings = Arc::new(settings);
         let ground = Ground {
             directories: Arc::new(found(&directories).map_err(|error| error.to_string())?),
@@ -63,12 +60,11 @@ impl Server {
             listeners: Mutex::new(listeners),
             settings: Arc::clone(&settings),
             farewell: Arc::clone(&farewell),
-            opened: Arc::clone(&opened),
         };
         let mut plan = Plan::new(cores.clone());
         plan.directories = settings.log_dirs.clone();
         let running = shards::run(plan, move |core| ground.shard(core)).map_err(|error| error.to_string())?;
-        let server = Self { running, directories, farewell, partitions: opened, broker_epoch, settings };
+        let server = Self { running, directories, farewell, broker_epoch, settings };
         server.announce(&cores, began);
         Ok(server)
     }
@@ -82,11 +78,10 @@ impl Server {
     /// is marked as clean.
     pub fn join(self) -> Result<(), StartFailure> {
         self.running.join()?;
-        let offsets = std::mem::take(&mut *lock(&self.farewell));
+        let Farewell { offsets, unclean } = std::mem::take(&mut *lock(&self.farewell));
         write_checkpoints(&self.settings.log_dirs, &offsets).map_err(|error| error.to_string())?;
-        let expected = *lock(&self.partitions);
-        if offsets.len() < expected {
-            return Err(format!("{} of {expected} logs were not closed cleanly", expected - offsets.len()));
+        if unclean > 0 {
+            return Err(format!("{unclean} logs were not closed cleanly; the next start checks all of them"));
         }
         for directory in &self.directories.logs {
             directory.held.write_clean_shutdown(self.broker_epoch).map_err(|error| error.to_string())?;
@@ -113,8 +108,7 @@ impl Ground {
     /// Makes one shard, on its own thread: its partitions are recovered before anything is answered.
     fn shard(&self, core: Core<Call>) -> Result<Rc<Shard>, StartFailure> {
         let partitions = Partitions::new(core.clone(), Arc::clone(&self.directories));
-        let opened = partitions.open_all(&self.image, &self.settings).map_err(|error| error.to_string())?;
-        *lock(&self.opened) += opened;
+        partitions.open_all(&self.image, &self.settings).map_err(|error| error.to_string())?;
         if core.id() == CONTROLLER {
             partitions.adopt_doomed(self.directories.iter().flat_map(|one| one.deleted.clone()).collect());
         }
@@ -146,8 +140,9 @@ fn bind(settings: &mut Broker) -> Result<Vec<TcpListener>, StartFailure> {
     let mut bound = Vec::new();
     for listener in settings.listeners.broker.clone() {
         let host = if listener.host.is_empty() { "0.0.0.0" } else { &listener.host };
-        let socket = TcpListener::bind((host, listener.port))
-            .map_err(|error| format!("listener {}: cannot listen on {host}:{}: {error}", listener.name, listener.port))?;
+        let socket = TcpListener::bind((host, listener.port)).map_err(|error| {
+            format!("listener {}: cannot listen on {host}:{}: {error}", listener.name, listener.port)
+        })?;
         let port = socket.local_addr().map_err(|error| error.to_string())?.port();
         settings.bound(&listener.name, port);
         bound.push(socket);
@@ -181,4 +176,3 @@ fn found(directories: &Directories) -> Result<Vec<Directory>, LogError> {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-

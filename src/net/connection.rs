@@ -148,7 +148,9 @@ impl Connection {
 
     /// Notes a reply, and hands out those that may leave now.
     pub(crate) fn settle(&mut self, sequence: Sequence, reply: Reply, send: &mut dyn FnMut(Out)) {
-        let Some(place) = sequence.checked_sub(self.first).and_then(|i| self.replies.get_mut(i as usize)) else { return };
+        let Some(place) = sequence.checked_sub(self.first).and_then(|i| self.replies.get_mut(i as usize)) else {
+            return;
+        };
         *place = Some(reply);
         while matches!(self.replies.front(), Some(Some(_))) {
             let Some(Some(reply)) = self.replies.pop_front() else { break };

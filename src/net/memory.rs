@@ -20,7 +20,13 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new(total_bytes: usize) -> Self {
         let total_bytes = total_bytes as i64;
-        Self { left_bytes: total_bytes, total_bytes, held: HashMap::new(), waiting: VecDeque::new(), starved_since_ns: None }
+        Self {
+            left_bytes: total_bytes,
+            total_bytes,
+            held: HashMap::new(),
+            waiting: VecDeque::new(),
+            starved_since_ns: None,
+        }
     }
 
     /// Raises what `socket` holds to `upto` bytes. Gives the receive back if it may start now; else it waits.

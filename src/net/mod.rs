@@ -145,7 +145,10 @@ impl Net {
         let greediest = self.memory.borrow().greediest_if_starved(now, STARVED_NS_MAX);
         if let Some(connection) = greediest.and_then(|socket| connections.get_mut(&socket)) {
             let socket = greediest.expect("a connection was found for it");
-            log_closed(connection.peer, "it holds request memory that others wait for, and its request does not complete");
+            log_closed(
+                connection.peer,
+                "it holds request memory that others wait for, and its request does not complete",
+            );
             self.close(socket, connection);
         }
     }

@@ -120,7 +120,11 @@ impl Partition {
             leader_epoch: self.state.leader_epoch(),
             append_time,
             max_timestamp: append_time.unwrap_or(scan.max_timestamp),
-            offset_delta_of_max: if append_time.is_some() { header.last_offset_delta } else { scan.offset_delta_of_max },
+            offset_delta_of_max: if append_time.is_some() {
+                header.last_offset_delta
+            } else {
+                scan.offset_delta_of_max
+            },
         };
         let staged = self.log.stage(records, &header, meta, now_ms).map_err(log_error)?;
         if let Some(offset) = staged.rolled {
@@ -166,7 +170,10 @@ fn check_size(size: usize, config: &TopicConfig) -> Result<(), AppendError> {
     if size <= config.max_message_bytes as usize {
         return Ok(());
     }
-    Err(AppendError::TooLarge(format!("a batch of {size} bytes is larger than max.message.bytes={}", config.max_message_bytes)))
+    Err(AppendError::TooLarge(format!(
+        "a batch of {size} bytes is larger than max.message.bytes={}",
+        config.max_message_bytes
+    )))
 }
 
 fn check_header(header: &BatchHeader) -> Result<(), AppendError> {

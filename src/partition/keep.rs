@@ -33,17 +33,21 @@ impl Partitions {
         self.remove_doomed(now_ms).await;
     }
 
-    /// Ends all logs cleanly and says where each of them stands; an error says that the stop was not clean.
-    pub fn close(&self) -> Result<Vec<PartitionOffsets>, LogError> {
-        let mut offsets = Vec::new();
-        for place in self.table.borrow_mut().places.iter_mut() {
-            let Some(partition) = place else { continue };
+    /// Ends all logs cleanly; says where each of them stands, and how many could not be ended so.
+    pub fn close(&self) -> (Vec<PartitionOffsets>, usize) {
+        let (mut offsets, mut unclean) = (Vec::new(), 0);
+        for partition in self.table.borrow_mut().places.iter_mut().flatten() {
             let end = partition.log.log_end_offset();
             partition.write_producer_snapshot(end);
-            partition.log.close_clean()?;
-            offsets.push(partition.offsets());
+            match partition.log.close_clean() {
+                Ok(_) => offsets.push(partition.offsets()),
+                Err(error) => {
+                    lines::error(format_args!("close {}-{}: {error}", partition.topic, partition.id.index));
+                    unclean += 1;
+                }
+            }
         }
-        Ok(offsets)
+        (offsets, unclean)
     }
 
     /// Where each partition stands, for the checkpoint files.
@@ -81,7 +85,9 @@ impl Partitions {
         let mut doomed = Vec::new();
         self.each(|partition| match partition.retire_segments(now_ms) {
             Ok(files) => doomed.extend(files),
-            Err(error) => lines::error(format_args!("retention of {}-{}: {error}", partition.topic, partition.id.index)),
+            Err(error) => {
+                lines::error(format_args!("retention of {}-{}: {error}", partition.topic, partition.id.index))
+            }
         });
         self.doom(doomed);
     }

@@ -45,16 +45,16 @@ impl Directory {
 }
 
 impl Partitions {
-    /// Opens every partition of this shard's at start; returns how many. Those of the image that have no directory yet are created.
+    /// Opens every partition of this shard's at start. Those of the image that have no directory yet are created.
     ///
     /// Errors: a log that can't be opened, by name and reason. Nothing is served then: going on would hide the loss.
-    pub fn open_all(&self, image: &Arc<Image>, settings: &Broker) -> Result<usize, LogError> {
+    pub fn open_all(&self, image: &Arc<Image>, settings: &Broker) -> Result<(), LogError> {
         let topics: Vec<Arc<Topic>> = image.topics().cloned().collect();
         for topic in &topics {
             self.open_topic(topic, image, settings)?;
         }
         *self.applied.borrow_mut() = Some(Arc::clone(image));
-        Ok(self.table.borrow().by_id.len())
+        Ok(())
     }
 
     /// Follows a newer image: creates, deletes and configures what changed.
@@ -115,7 +115,9 @@ impl Partitions {
         let log = if is_new {
             Log::create(&dir, topic.id, &config)?
         } else {
-            Log::open(&dir, &config, hints, &mut |replayed| replay(&mut producers, replayed, settings, self.core.wall_ms()))?
+            Log::open(&dir, &config, hints, &mut |replayed| {
+                replay(&mut producers, replayed, settings, self.core.wall_ms())
+            })?
         };
         let epochs = LeaderEpochs::from_entries(leader_epochs::read(&dir)?);
         // With one replica everything that is written is replicated, whatever the checkpoint said.
@@ -243,9 +245,7 @@ fn replay(producers: &mut ProducerTable, replayed: Replayed<'_>, settings: &Brok
     match replayed {
         Replayed::Start(snapshot) => {
             *producers = match snapshot {
-                Some(snapshot) => {
-                    ProducerTable::from_snapshot(limits, snapshot.offset, snapshot.entries, now_ms)
-                }
+                Some(snapshot) => ProducerTable::from_snapshot(limits, snapshot.offset, snapshot.entries, now_ms),
                 None => ProducerTable::new(limits),
             };
         }

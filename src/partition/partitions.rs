@@ -42,6 +42,8 @@ pub(super) struct Table {
     pub(super) by_id: HashMap<PartitionId, Place>,
     /// Places with staged batches.
     dirty: Vec<Place>,
+    /// What the fetches of other shards watch, by shard and ticket.
+    watched: HashMap<(ShardId, u32), Vec<Place>>,
 }
 
 impl Partitions {
@@ -83,10 +85,15 @@ impl Partitions {
         let mut table = self.table.borrow_mut();
         let place = table.by_id.get(&read.partition).copied().ok_or(ReadError::UnknownPartition)?;
         let partition = table.get_mut(place).ok_or(ReadError::UnknownPartition)?;
+        let result = partition.read(&read.spec);
         if read.watch {
             partition.watch(from, read.fetch);
+            let watched = table.watched.entry((from, read.fetch.index)).or_default();
+            if !watched.contains(&place) {
+                watched.push(place);
+            }
         }
-        partition.read(&read.spec)
+        result
     }
 
     /// Tells `fetch` of `shard` when the partition grows.
@@ -98,9 +105,14 @@ impl Partitions {
         self.with(id, |partition| partition.unwatch(shard, fetch));
     }
 
-    /// Another shard's fetch is over; which partitions it watched is not known here.
+    /// Another shard's fetch is over.
     pub fn unwatch_all(&self, shard: ShardId, fetch: Ticket) {
-        self.table.borrow_mut().places.iter_mut().flatten().for_each(|partition| partition.unwatch(shard, fetch));
+        let mut table = self.table.borrow_mut();
+        for place in table.watched.remove(&(shard, fetch.index)).unwrap_or_default() {
+            if let Some(partition) = table.get_mut(place) {
+                partition.unwatch(shard, fetch);
+            }
+        }
     }
 
     /// Writes everything that was staged: one write a partition.

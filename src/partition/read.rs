@@ -28,13 +28,14 @@ impl Partition {
         if result.diverging.is_some() || spec.offset >= bound || spec.bytes_max == 0 {
             return Ok(result);
         }
-        let plan = self.log.plan_read(spec.offset, bound, spec.bytes_max, spec.at_least_one).map_err(|error| match error {
-            LogReadError::OutOfRange { .. } => ReadError::OutOfRange {
-                log_start_offset: result.log_start_offset,
-                high_watermark: result.high_watermark,
-            },
-            error => self.read_failed(&error),
-        })?;
+        let plan =
+            self.log.plan_read(spec.offset, bound, spec.bytes_max, spec.at_least_one).map_err(|error| match error {
+                LogReadError::OutOfRange { .. } => ReadError::OutOfRange {
+                    log_start_offset: result.log_start_offset,
+                    high_watermark: result.high_watermark,
+                },
+                error => self.read_failed(&error),
+            })?;
         result.data = (plan.len > 0).then_some(FileRange { file: plan.file, position: plan.position, len: plan.len });
         Ok(result)
     }
@@ -69,11 +70,7 @@ impl Partition {
     }
 
     /// What was found, if readers may see it already.
-    fn visible(
-        &self,
-        found: Result<Option<(i64, i64)>, LogReadError>,
-        latest: i64,
-    ) -> Result<(i64, i64), ReadError> {
+    fn visible(&self, found: Result<Option<(i64, i64)>, LogReadError>, latest: i64) -> Result<(i64, i64), ReadError> {
         let found = found.map_err(|error| self.read_failed(&error))?;
         Ok(found.filter(|(offset, _)| *offset < latest).unwrap_or((-1, -1)))
     }

@@ -13,7 +13,7 @@ use crate::log::Flush;
 
 /// What has to happen next for a partition.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub(super) enum Next {
     Nothing,
     /// A write is under way; `written` follows.
     Write,
@@ -80,7 +80,13 @@ impl Partition {
     }
 
     /// A sync of everything below `offset` ended. A failed one is never tried again and never trusted.
-    pub(super) fn synced(&mut self, offset: i64, result: io::Result<()>, now_ms: i64, effects: &mut Vec<Effect>) -> Next {
+    pub(super) fn synced(
+        &mut self,
+        offset: i64,
+        result: io::Result<()>,
+        now_ms: i64,
+        effects: &mut Vec<Effect>,
+    ) -> Next {
         self.syncing = false;
         if let Err(error) = result {
             self.fail(&error, effects);

@@ -56,7 +56,10 @@ enum Session {
     /// A full fetch that asks for one: the list it will hold.
     Wanted(Partitions),
     /// The request with this epoch in the session with this id.
-    Incremental { id: i32, epoch: i32 },
+    Incremental {
+        id: i32,
+        epoch: i32,
+    },
 }
 
 impl Fetches {

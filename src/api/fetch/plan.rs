@@ -84,15 +84,17 @@ fn of_request(api: &Api, walk: &FetchWalk<'_>, by_id: bool) -> Vec<Item> {
     let mut items = Vec::with_capacity(walk.partition_count());
     for topic in walk.topics() {
         let key = if by_id { TopicKey::Id(topic.topic_id) } else { TopicKey::Name(topic.name) };
-        items.extend(topic.partitions.map(|partition| Item::new(api, key, partition.partition, wanted(&partition), None)));
+        items.extend(
+            topic.partitions.map(|partition| Item::new(api, key, partition.partition, wanted(&partition), None)),
+        );
     }
     items
 }
 
 fn of_list(api: &Api, list: &Partitions) -> Vec<Item> {
-    let each = list.iter().map(|(slot, partition)| {
-        Item::new(api, list.topic(partition), partition.index, partition.wanted, Some(slot))
-    });
+    let each = list
+        .iter()
+        .map(|(slot, partition)| Item::new(api, list.topic(partition), partition.index, partition.wanted, Some(slot)));
     each.collect()
 }
 

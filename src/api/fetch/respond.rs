@@ -37,7 +37,8 @@ pub(super) fn respond(api: &Api, pending: Pending) -> Reply {
     let mut files = Vec::new();
     for item in &items {
         let topic_id = item.topic.id;
-        let same = response.responses.last().is_some_and(|last| last.topic_id == topic_id && last.topic == *item.topic.name);
+        let same =
+            response.responses.last().is_some_and(|last| last.topic_id == topic_id && last.topic == *item.topic.name);
         if !same {
             let topic = item.topic.name.as_ref().into();
             response.responses.push(FetchableTopicResponse { topic, topic_id, ..Default::default() });
