@@ -92,9 +92,9 @@ impl<C: Send + 'static> Core<C> {
     }
 
     /// Ends the connection once its queued output has left; nothing more is delivered or queued. `Service::closed` follows
-    /// when the peer closes too, at the latest one second after the last byte left.
+    /// when the peer closes too, at the latest one second after the last byte left; a peer that does not read has 30 s.
     pub fn finish(&self, socket: SocketId) {
-        self.shard.sockets.borrow_mut().finish(socket);
+        self.shard.sockets.borrow_mut().finish(socket, self.shard.clock.now());
     }
 
     /// Sends `call` to a shard (also to this one); never waits. Calls leave when the turn ends. More than 2^20 calls waiting

@@ -18,6 +18,8 @@ use crate::sys;
 
 /// Completions of one turn, so that settling and sending come round even when more keep arriving.
 const COMPLETIONS_PER_TURN: usize = 256;
+/// Bytes sent in one turn, about; sockets behind them wait for the next turn, after what came in meanwhile.
+const SENT_PER_TURN: u64 = 8 << 20;
 /// How soon a shard whose peer's ring is full tries again.
 const SPILL_RETRY: Duration = Duration::from_micros(50);
 
@@ -111,7 +113,7 @@ impl<S: Service> Driver<S> {
         let shard = &self.shard;
         match completion.name.kind {
             Kind::Receive => {
-                let id = shard.sockets.borrow_mut().received(completion);
+                let id = shard.sockets.borrow_mut().received(completion, now);
                 self.deliver_chunks(id);
             }
             Kind::Writable => shard.sockets.borrow_mut().writable(completion),
@@ -205,7 +207,7 @@ impl<S: Service> Driver<S> {
         }
         shard.timers.wake_due(now);
         shard.listeners.borrow_mut().arm_rested(now);
-        shard.sockets.borrow_mut().close_lingering(now);
+        shard.sockets.borrow_mut().close_due(now);
     }
 
     fn settle(&self, now: Nanos) {
@@ -219,7 +221,12 @@ impl<S: Service> Driver<S> {
     fn flush(&mut self, now: Nanos) {
         let mut sockets = self.shard.sockets.borrow_mut();
         std::mem::swap(&mut self.ids, &mut sockets.changed);
+        let limit = self.shard.tally.bytes_sent.get() + SENT_PER_TURN;
         for id in self.ids.drain(..) {
+            if self.shard.tally.bytes_sent.get() > limit {
+                sockets.changed.push(id);
+                continue;
+            }
             if let Some(socket) = sockets.get(id) {
                 socket.listed = false;
                 sockets.flush(id, now);

@@ -16,7 +16,7 @@ impl fmt::Display for ShardId {
 
 /// A connection on the shard that owns it. Slots are used again, the generation tells old from new, so a kept id never
 /// reaches a later connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,

@@ -7,7 +7,7 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::{opcode, types};
 
 use crate::chunk::Chunk;
-use crate::ids::SocketId;
+use crate::ids::{Nanos, SocketId};
 use crate::ring::{BUFFER_GROUP, Completion, Kind};
 use crate::socket::{Armed, Into, Phase, Socket};
 use crate::sockets::Sockets;
@@ -21,7 +21,7 @@ const HEAP_BYTES: usize = 4 << 10;
 
 impl Sockets {
     /// Takes the completion of a receive operation; returns the socket it belongs to.
-    pub(crate) fn received(&mut self, completion: &Completion) -> SocketId {
+    pub(crate) fn received(&mut self, completion: &Completion, now: Nanos) -> SocketId {
         let pool = Rc::clone(&self.pool);
         let socket = self.of_op(completion.name);
         let id = socket.id;
@@ -57,7 +57,9 @@ impl Sockets {
                 (armed, _) => crate::fatal(format_args!("a receive of kind {armed:?} completes in another way")),
             }
             crate::counters::add(&self.tally.bytes_received, count as u64);
-        } else if !self.is_harmless(id, completion.result, cancelled) {
+        } else if completion.result == 0 {
+            self.ended_input(id, now);
+        } else if !is_harmless(-completion.result, cancelled) {
             self.close(id);
         }
         if !completion.more() {
@@ -65,22 +67,6 @@ impl Sockets {
         }
         self.list(id);
         id
-    }
-
-    /// Whether the connection survives a receive that brought no bytes.
-    fn is_harmless(&mut self, id: SocketId, result: i32, cancelled: bool) -> bool {
-        match -result {
-            0 => {
-                if let Some(socket) = self.get(id) {
-                    socket.receive.eof = true;
-                }
-                true
-            }
-            // The lent buffers were used up, or the operation was interrupted: it is armed again when the turn ends.
-            libc::ENOBUFS | libc::EINTR | libc::EAGAIN => true,
-            libc::ECANCELED => cancelled,
-            _ => false,
-        }
     }
 
     /// The next piece to deliver.
@@ -178,6 +164,16 @@ impl Sockets {
         // says so nobody touches that vector (next_chunk and receive_into look first), and the socket is not removed
         // before its operations have ended; moving the vector does not move its memory.
         unsafe { ring.push(name, entry) };
+    }
+}
+
+/// Whether the connection survives a receive that failed with this errno.
+fn is_harmless(errno: i32, cancelled: bool) -> bool {
+    match errno {
+        // The lent buffers were used up, or the operation was interrupted: it is armed again when the turn ends.
+        libc::ENOBUFS | libc::EINTR | libc::EAGAIN => true,
+        libc::ECANCELED => cancelled,
+        _ => false,
     }
 }
 

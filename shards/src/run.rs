@@ -20,6 +20,7 @@ use crate::service::Service;
 use crate::shard::{Parts, Shard};
 use crate::shared::Shared;
 use crate::start_error::StartError;
+use crate::sys;
 use crate::topology::{self, CoreSet};
 use crate::workers::Workers;
 
@@ -115,6 +116,7 @@ pub fn run<S: Service>(
     if count == 0 || count > usize::from(u16::MAX) {
         return Err(StartError::ShardCount(count));
     }
+    sys::keep_freed_memory();
     // Fails here, where it can be told well, if rings are forbidden.
     drop(Ring::new().map_err(|error| StartError::ring(&error))?);
     let modes = plan

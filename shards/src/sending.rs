@@ -17,9 +17,9 @@ use crate::sys;
 /// Slices handed to one `sendmsg`.
 const SLICES_PER_SEND: usize = 32;
 /// Bytes of a file sent by one system call; they are looked up in the page cache first.
-const FILE_WINDOW: u64 = 512 << 10;
+const FILE_WINDOW: u64 = 256 << 10;
 /// Bytes sent for one socket before the others get their turn.
-const FAIR_SHARE: usize = 2 << 20;
+const FAIR_SHARE: usize = 1 << 20;
 
 enum Progress {
     Empty,

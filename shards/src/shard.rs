@@ -104,7 +104,7 @@ impl<C: Send + 'static> Shard<C> {
             self.wake_at.get(),
             self.timers.earliest(),
             self.listeners.borrow().rest_ends(),
-            self.sockets.borrow().lingers_until(),
+            self.sockets.borrow().earliest_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -134,7 +134,7 @@ impl<C> Shard<C> {
 
     fn drained_event(&self, completion: &Completion) -> FileEvent {
         match completion.name.kind {
-            Kind::Receive => drop(self.sockets.borrow_mut().received(completion)),
+            Kind::Receive => drop(self.sockets.borrow_mut().received(completion, self.clock.now())),
             Kind::Writable => self.sockets.borrow_mut().writable(completion),
             Kind::Accept => drop(self.listeners.borrow_mut().accepted(completion, self.clock.now())),
             Kind::File => return self.files.completed(completion.name, completion.result),

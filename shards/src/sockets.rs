@@ -1,7 +1,8 @@
 //! All connections of a shard: the table, and how a connection begins and ends. Receiving and sending have files of their
 //! own. Nothing here calls the service; what it shall hear is put on lists that the driver empties.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use crate::sys;
 
 /// How long a finished connection waits for its peer to close.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long an ending connection may take to send what is queued, to a peer that does not read.
+const DRAIN: Duration = Duration::from_secs(30);
 
 pub(crate) struct Sockets {
     pub(crate) ring: Rc<Ring>,
@@ -32,7 +35,8 @@ pub(crate) struct Sockets {
     pub(crate) sent: Vec<SocketId>,
     /// Closed, without operations; to be told and freed.
     pub(crate) ended: Vec<SocketId>,
-    lingering: VecDeque<(Nanos, SocketId)>,
+    /// Until when connections that are ending may take.
+    deadlines: BinaryHeap<Reverse<(Nanos, SocketId)>>,
 }
 
 struct Slot {
@@ -53,7 +57,7 @@ impl Sockets {
             ready: Vec::new(),
             sent: Vec::new(),
             ended: Vec::new(),
-            lingering: VecDeque::new(),
+            deadlines: BinaryHeap::new(),
         }
     }
 
@@ -125,12 +129,13 @@ impl Sockets {
     }
 
     /// Closes once the queued output has left.
-    pub(crate) fn finish(&mut self, id: SocketId) {
+    pub(crate) fn finish(&mut self, id: SocketId, now: Nanos) {
         let Some(socket) = self.get(id) else { return };
         if socket.phase == Phase::Open {
             socket.phase = Phase::Finishing;
             socket.receive.paused = false;
             socket.receive.held.clear();
+            self.deadlines.push(Reverse((now + DRAIN, id)));
             self.list(id);
         }
     }
@@ -145,24 +150,33 @@ impl Sockets {
             Phase::Finishing => {
                 socket.phase = Phase::Lingering;
                 sys::shut_down_sending(std::os::fd::AsFd::as_fd(&socket.fd));
-                self.lingering.push_back((now + LINGER, id));
+                self.deadlines.push(Reverse((now + LINGER, id)));
             }
             Phase::Open | Phase::Lingering | Phase::Closing => {}
         }
     }
 
-    pub(crate) fn close_lingering(&mut self, now: Nanos) {
-        while let Some((until, id)) = self.lingering.front().copied()
+    /// The peer has shut its sending side: what is queued may still leave, but not take for ever.
+    pub(crate) fn ended_input(&mut self, id: SocketId, now: Nanos) {
+        if let Some(socket) = self.get(id) {
+            socket.receive.eof = true;
+            self.deadlines.push(Reverse((now + DRAIN, id)));
+        }
+    }
+
+    /// Closes ending connections that took too long.
+    pub(crate) fn close_due(&mut self, now: Nanos) {
+        while let Some(Reverse((until, id))) = self.deadlines.peek().copied()
             && until <= now
         {
-            self.lingering.pop_front();
+            self.deadlines.pop();
             self.close(id);
         }
     }
 
-    /// When `close_lingering` has something to do.
-    pub(crate) fn lingers_until(&self) -> Option<Nanos> {
-        self.lingering.front().map(|(until, _)| *until)
+    /// When `close_due` has something to do. Connections that ended in time are left in the list, so that it may be early.
+    pub(crate) fn earliest_deadline(&self) -> Option<Nanos> {
+        self.deadlines.peek().map(|Reverse((until, _))| *until)
     }
 
     /// Frees a socket named by `ended`; its descriptor closes and its id is dead.

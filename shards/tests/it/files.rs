@@ -166,6 +166,6 @@ impl XfsMount {
 
 impl Drop for XfsMount {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.dir.0.join("mnt")).status();
+        let _ = Command::new("umount").arg("-l").arg(self.dir.0.join("mnt")).status();
     }
 }

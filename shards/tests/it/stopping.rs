@@ -17,15 +17,16 @@ fn a_stop_under_load_is_clean() {
             let (address, enough) = (server.address, Arc::clone(&enough));
             std::thread::spawn(move || {
                 let mut stream = std::net::TcpStream::connect(address).unwrap();
-                let request = match thread % 4 {
-                    0 => frame(b'e', &[1; 100]),
-                    1 => frame(b'e', &vec![1; 200_000]),
-                    2 => frame(b'p', &300u64.to_be_bytes()),
-                    _ => frame(b'n', &5_000_000u64.to_be_bytes()),
+                // As many as the service, which refuses nothing, can have waiting.
+                let (request, count) = match thread % 4 {
+                    0 => (frame(b'e', &[1; 100]), 100_000),
+                    1 => (frame(b'e', &vec![1; 200_000]), 300),
+                    2 => (frame(b'p', &300u64.to_be_bytes()), 300),
+                    _ => (frame(b'n', &5_000_000u64.to_be_bytes()), 20),
                 };
                 let mut buf = vec![0; 64 << 10];
                 let mut writer = stream.try_clone().unwrap();
-                let writing = std::thread::spawn(move || while writer.write_all(&request).is_ok() {});
+                let writing = std::thread::spawn(move || (0..count).all(|_| writer.write_all(&request).is_ok()));
                 let mut total = 0;
                 while let Ok(count) = stream.read(&mut buf) {
                     total += count;
