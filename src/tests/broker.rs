@@ -40,7 +40,8 @@ impl Broker {
         let probe = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = probe.expect("loopback has a free port");
         let log = std::fs::File::create(dir.join("broker.log")).expect("a new file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringmill"));
+        let binary = std::env::var_os("RINGMILL_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_ringmill").into());
+        let mut command = Command::new(binary);
         command.arg("serve").arg("--data-dir").arg(dir.join("data")).args(["--port", &address.port().to_string()]);
         command.args(overrides.iter().flat_map(|setting| ["--override", setting]));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
