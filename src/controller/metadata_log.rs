@@ -41,40 +41,19 @@ impl MetadataLog {
     /// Opens the log and hands over every batch at or after `start`, which is where a snapshot ended (0 for none). A log
     /// that begins after `start`, or has a gap, is an error. Where there is none, one is begun at `start`.
     pub(super) fn open(dir: &Path, start: End, each: &mut OnBatch<'_>) -> Result<Self, ControllerError> {
-        let mut segments = segments(dir)?;
-        if segments.is_empty() {
-            create(dir, start.offset)?;
-            segments.push(start.offset);
+        let Scan { mut segments, mut end, mut size, torn } = scan(dir, start, each)?;
+        if let Some(last) = segments.last().filter(|_| torn > 0) {
+            cut(&path_of(dir, *last), size)?;
         }
-        if segments[0] > start.offset {
-            let reason =
-                format!("the log begins at offset {}, but records from {} on are missing", segments[0], start.offset);
-            return Err(ControllerError::Incomplete { dir: dir.into(), reason });
-        }
-        let mut end = End { offset: segments[0], epoch: 0, timestamp: -1 };
-        let mut size = 0;
-        for (at, base) in segments.iter().enumerate() {
-            let path = path_of(dir, *base);
-            let bytes = fs::read(&path).map_err(ControllerError::io("read", &path))?;
-            if end.offset != *base {
-                let reason = Damage::Offset { due: end.offset, found: *base };
-                return Err(ControllerError::damaged(&path, 0, reason));
-            }
-            size = read(&path, &bytes, start.offset, &mut end, each)?;
-            if size < bytes.len() {
-                let is_last = at + 1 == segments.len();
-                cut(&path, &bytes, size, end.offset, is_last)?;
-            }
-        }
-        if end.offset < start.offset {
-            // The snapshot reaches beyond the log: what follows belongs into a segment of its own.
+        if segments.is_empty() || end.offset < start.offset {
+            // What follows a snapshot that reaches beyond the log belongs into a segment of its own.
             create(dir, start.offset)?;
             segments.push(start.offset);
             (end, size) = (start, 0);
         }
         let active = open_active(dir, segments[segments.len() - 1])?;
         end.epoch = end.epoch.max(start.epoch);
-        Ok(Self { dir: dir.into(), segments, active, size: size as u64, end, failed: false })
+        Ok(Self { dir: dir.into(), segments, active, size, end, failed: false })
     }
 
     pub(super) fn end(&self) -> End {
@@ -125,6 +104,44 @@ impl MetadataLog {
     }
 }
 
+/// What lies in the directory.
+#[derive(Debug)]
+pub(super) struct Scan {
+    pub segments: Vec<i64>,
+    pub end: End,
+    /// Bytes of whole batches in the last segment.
+    pub size: u64,
+    /// Bytes behind them, of an append that a crash cut off.
+    pub torn: u64,
+}
+
+/// Reads every batch at or after `start` and changes nothing. See [`MetadataLog::open`].
+pub(super) fn scan(dir: &Path, start: End, each: &mut OnBatch<'_>) -> Result<Scan, ControllerError> {
+    let segments = segments(dir)?;
+    let first = segments.first().copied().unwrap_or(start.offset);
+    if first > start.offset {
+        let reason = format!("the log begins at offset {first}, but records from {} on are missing", start.offset);
+        return Err(ControllerError::Incomplete { dir: dir.into(), reason });
+    }
+    let end = End { offset: first, epoch: 0, timestamp: -1 };
+    let mut scan = Scan { segments, end, size: 0, torn: 0 };
+    for (at, base) in scan.segments.iter().enumerate() {
+        let path = path_of(dir, *base);
+        let bytes = fs::read(&path).map_err(ControllerError::io("read", &path))?;
+        if scan.end.offset != *base {
+            let reason = Damage::Offset { due: scan.end.offset, found: *base };
+            return Err(ControllerError::damaged(&path, 0, reason));
+        }
+        let whole = read(&path, &bytes, start.offset, &mut scan.end, each)?;
+        if whole < bytes.len() {
+            let is_last = at + 1 == scan.segments.len();
+            check_torn(&path, &bytes, whole, scan.end.offset, is_last)?;
+        }
+        (scan.size, scan.torn) = (whole as u64, (bytes.len() - whole) as u64);
+    }
+    Ok(scan)
+}
+
 /// Walks the batches of one segment from `end` on. Returns the bytes that were whole; `end` has moved to their end.
 fn read(
     path: &Path,
@@ -156,8 +173,8 @@ fn read(
     Ok(position)
 }
 
-/// Cuts what a crash left of the last append. Damage that has whole batches behind it is no torn tail: nothing is cut.
-fn cut(path: &Path, bytes: &[u8], whole: usize, due: i64, is_last: bool) -> Result<(), ControllerError> {
+/// Damage that has whole batches behind it is no torn tail, and is an error.
+fn check_torn(path: &Path, bytes: &[u8], whole: usize, due: i64, is_last: bool) -> Result<(), ControllerError> {
     let reason = match Batch::first(&bytes[whole..]) {
         Ok(_) => Damage::Crc,
         Err(error) => Damage::Batch(error),
@@ -165,8 +182,13 @@ fn cut(path: &Path, bytes: &[u8], whole: usize, due: i64, is_last: bool) -> Resu
     if !is_last || has_batch_behind(&bytes[whole..], due) {
         return Err(ControllerError::damaged(path, whole, reason));
     }
+    Ok(())
+}
+
+/// Cuts what a crash left of the last append.
+fn cut(path: &Path, size: u64) -> Result<(), ControllerError> {
     let file = OpenOptions::new().write(true).open(path).map_err(ControllerError::io("open", path))?;
-    file.set_len(whole as u64).map_err(ControllerError::io("cut", path))?;
+    file.set_len(size).map_err(ControllerError::io("cut", path))?;
     file.sync_all().map_err(ControllerError::io("sync", path))
 }
 

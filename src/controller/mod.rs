@@ -14,6 +14,8 @@ mod chance;
 mod directories;
 mod error;
 mod framing;
+mod inspect;
+mod load;
 mod metadata_log;
 mod quorum_state;
 mod requests;
@@ -41,6 +43,7 @@ use crate::config::layers::Map;
 
 pub use directories::{Directories, Directory};
 pub use error::{ControllerError, Damage};
+pub use inspect::{Inspection, inspect};
 pub use requests::RequestError;
 pub use start::METADATA_DIR;
 

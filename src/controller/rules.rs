@@ -12,7 +12,8 @@ pub(super) struct Rules<'a> {
     layers: Layers<'a>,
 }
 
-static NONE: Map = Map::new();
+/// Nothing was set.
+pub(super) static NONE: Map = Map::new();
 
 impl<'a> Rules<'a> {
     pub(super) fn new(said: &'a Map, image: &'a Image, node_id: i32) -> Self {

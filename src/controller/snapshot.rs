@@ -2,7 +2,7 @@
 //! a footer (`RecordsSnapshotWriter`). A snapshot counts only if every byte of it is right.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use wire::generated::messages::{SnapshotFooterRecord, SnapshotHeaderRecord};
@@ -38,20 +38,27 @@ impl SnapshotId {
     }
 }
 
-/// All snapshots, newest first, without `0-0`, which only carries the voters of a new quorum. Unfinished ones are removed.
+/// All snapshots, newest first, without `0-0`, which only carries the voters of a new quorum.
 pub(super) fn list(dir: &Path) -> Result<Vec<SnapshotId>, ControllerError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).map_err(ControllerError::io("list", dir))? {
-        let name = entry.map_err(ControllerError::io("list", dir))?.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if name.ends_with(".checkpoint.part") {
-            let path = dir.join(name);
-            fs::remove_file(&path).map_err(ControllerError::io("remove", &path))?;
-        }
-        found.extend(SnapshotId::parse(name).filter(|id| id.offset > 0));
-    }
+    let mut found = names(dir)?.iter().filter_map(|name| SnapshotId::parse(name)).collect::<Vec<_>>();
+    found.retain(|id| id.offset > 0);
     found.sort_unstable_by(|a, b| b.cmp(a));
     Ok(found)
+}
+
+/// Removes snapshots that a crash left unfinished.
+pub(super) fn remove_unfinished(dir: &Path) -> Result<(), ControllerError> {
+    for name in names(dir)?.iter().filter(|name| name.ends_with(".checkpoint.part")) {
+        let path = dir.join(name);
+        fs::remove_file(&path).map_err(ControllerError::io("remove", &path))?;
+    }
+    Ok(())
+}
+
+fn names(dir: &Path) -> Result<Vec<String>, ControllerError> {
+    let entries = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(ControllerError::io("list", dir))?;
+    Ok(entries.iter().filter_map(|entry| entry.file_name().into_string().ok()).collect())
 }
 
 /// Writes a snapshot durably: beside, sync, rename, sync the directory. `last_ms` is the timestamp of the last record it
@@ -168,6 +175,7 @@ mod tests {
         }
         fs::write(dir.path().join("00000000000000000009-0000000003.checkpoint.part"), "x").unwrap();
         fs::write(dir.path().join("00000000000000000000-0000000000.checkpoint"), "x").unwrap();
+        remove_unfinished(dir.path()).unwrap();
         assert_eq!(list(dir.path()).unwrap(), [SnapshotId { offset: 7, epoch: 3 }]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }

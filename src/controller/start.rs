@@ -9,25 +9,27 @@ use state::metadata::decide::{
     RECORDS_PER_REQUEST_MAX, Registration, elect_after_restart, register_broker, unfence_broker,
 };
 use state::metadata::{
-    Endpoint, Image, ImageBuilder, NO_LEADER, Position, SUPPORTED_FEATURES, bootstrap_records, finalised_by_default,
+    Endpoint, Image, ImageBuilder, NO_LEADER, SUPPORTED_FEATURES, bootstrap_records, finalised_by_default,
 };
 use wire::generated::messages::{
     AbortTransactionRecord, KRaftVersionRecord, LeaderChangeMessage, RegisterControllerRecord, VotersRecord,
 };
 use wire::generated::{leader_change_message, register_controller_record, voters_record};
-use wire::records::{ControlRecordType, Scratch};
+use wire::records::ControlRecordType;
 use wire::{MetadataRecord, Uuid};
 
 use super::chance::Chance;
 use super::directories::Directories;
-use super::error::{ControllerError, Damage};
-use super::framing::{At, Entry, control_value, decode, encode_control};
-use super::metadata_log::{End, MetadataLog};
+use super::error::ControllerError;
+use super::framing::{At, control_value, encode_control};
+use super::load::Loading;
+use super::metadata_log::MetadataLog;
 use super::quorum_state::{self, QuorumState};
+use super::rules::NONE;
 use super::snapshot::{self, SnapshotId};
 use super::{Controller, SnapshotLimits, Snapshots};
-use crate::config::Broker;
 use crate::config::listener::Listener;
+use crate::config::{Broker, Layers};
 use crate::log::replace::replace;
 
 /// The directory of the metadata log.
@@ -59,6 +61,7 @@ impl Controller {
     ) -> Result<Self, ControllerError> {
         let dir = settings.metadata_log_dir.join(METADATA_DIR);
         fs::create_dir_all(&dir).map_err(ControllerError::io("create", &dir))?;
+        snapshot::remove_unfinished(&dir)?;
         let state = quorum_state::read(&dir)?;
         let loaded = load(&dir, &directories.cluster_id)?;
         let is_new = state.is_none() && loaded.log.end().offset == 0;
@@ -129,7 +132,9 @@ impl Controller {
             self.stage(&[AbortTransactionRecord { reason }.into()])?;
         }
         if self.builder.newest().metadata_version() == 0 {
-            self.stage(&bootstrap_records(&finalised_by_default(), 1))?;
+            let layers = Layers { fixed: &self.said, cluster: &NONE, node: &NONE };
+            let min_insync_replicas = layers.broker("min.insync.replicas").map_or(1, |value| value.number() as i32);
+            self.stage(&bootstrap_records(&finalised_by_default(), min_insync_replicas))?;
         }
         Ok(())
     }
@@ -188,62 +193,13 @@ fn wants_voters_in_log(settings: &Broker) -> bool {
 
 /// The newest snapshot that is whole, and the log behind it.
 fn load(dir: &Path, cluster_id: &str) -> Result<Loaded, ControllerError> {
-    let mut snapshots = snapshot::list(dir)?;
-    let mut damage = None;
-    let mut has_voters = false;
-    let mut builder = ImageBuilder::new(Image::new(cluster_id));
-    let mut start = End { offset: 0, epoch: 0, timestamp: -1 };
-    while let Some(id) = snapshots.first().copied() {
-        let path = id.path(dir);
-        match snapshot::read(&path) {
-            Ok(found) => {
-                for record in found.records {
-                    let failed =
-                        |error| ControllerError::damaged(&path, 0, Damage::Replay { offset: id.offset, error });
-                    builder.replay(record).map_err(failed)?;
-                }
-                builder.advance(Position { offset: id.offset - 1, epoch: id.epoch, timestamp_ms: found.last_ms });
-                start = End { offset: id.offset, epoch: id.epoch, timestamp: found.last_ms };
-                has_voters = found.has_voters;
-                break;
-            }
-            Err(error) => {
-                damage.get_or_insert(error);
-                snapshots.remove(0);
-            }
-        }
-    }
-    let mut replayed_bytes = 0;
-    let opened = replay(dir, start, &mut builder, &mut has_voters, &mut replayed_bytes);
+    let mut loading = Loading::from_snapshot(dir, cluster_id)?;
+    let start = loading.start;
+    let opened = MetadataLog::open(dir, start, &mut |batch, path, position| loading.take(batch, path, position));
     // With an older snapshot gone too, the damaged one is the reason that the log does not suffice.
-    let log = opened.map_err(|error| damage.unwrap_or(error))?;
+    let log = opened.map_err(|error| loading.damage.take().unwrap_or(error))?;
+    let Loading { builder, snapshots, replayed_bytes, has_voters, .. } = loading;
     Ok(Loaded { log, builder, snapshots, replayed_bytes, has_voters })
-}
-
-fn replay(
-    dir: &Path,
-    start: End,
-    builder: &mut ImageBuilder,
-    has_voters: &mut bool,
-    replayed_bytes: &mut u64,
-) -> Result<MetadataLog, ControllerError> {
-    let mut scratch = Scratch::new();
-    MetadataLog::open(dir, start, &mut |batch, path, position| {
-        let header = batch.header;
-        decode(batch, &mut scratch, (path, position), &mut |offset, entry| {
-            match entry {
-                Entry::Control(kind, _) => *has_voters |= kind == Some(ControlRecordType::KraftVoters),
-                Entry::Record(record) => {
-                    builder.replay(record).map_err(|error| Damage::Replay { offset, error })?;
-                }
-            }
-            let (epoch, timestamp_ms) = (header.leader_epoch, header.max_timestamp);
-            builder.advance(Position { offset, epoch, timestamp_ms });
-            Ok(())
-        })?;
-        *replayed_bytes += header.size() as u64;
-        Ok(())
-    })
 }
 
 /// The files that `kafka-storage format` leaves for a first start, so that Kafka's tools find what they look for.

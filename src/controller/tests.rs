@@ -247,6 +247,24 @@ fn both_kinds_of_quorum_start_again() {
     }
 }
 
+#[test]
+fn a_look_changes_nothing() {
+    let dir = TempDir::new();
+    assert!(inspect(dir.path(), "x").unwrap().is_none());
+    let mut node = Node::start(dir.path(), "").unwrap();
+    node.create("a", 2);
+    let (expected, end) = (node.topics(), node.controller.end_offset());
+    drop(node);
+    let log = metadata_dir(&dir).join("00000000000000000000.log");
+    let mut bytes = fs::read(&log).unwrap();
+    bytes.extend_from_slice(&[0; 30]);
+    fs::write(&log, &bytes).unwrap();
+    let found = inspect(dir.path(), "x").unwrap().unwrap();
+    assert_eq!((topics(&found.image), found.end_offset, found.torn_bytes), (expected, end, 30));
+    assert_eq!((found.epoch, found.segment_count, found.snapshots), (1, 1, vec![]));
+    assert_eq!(fs::read(&log).unwrap(), bytes);
+}
+
 /// Where `RINGMILL_KAFKA_LIBS` names the directory of Kafka's jars, its own tool reads every file of the metadata log.
 #[test]
 fn kafka_reads_our_metadata() {
