@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn lines_come_back_and_damage_is_named() {
         let dir = TempDir::new();
-        assert_eq!(read(dir.path(), RECOVERY_POINT).unwrap(), []);
+        assert!(read(dir.path(), RECOVERY_POINT).unwrap().is_empty());
         let checkpoints = [
             Checkpoint { topic: "orders".into(), partition: 0, offset: 17 },
             Checkpoint { topic: "a.b-c_d".into(), partition: 3, offset: i64::MAX },

@@ -309,7 +309,7 @@ mod tests {
         let listing = directory.list().unwrap();
         let path = dir.path().join("a-0");
         assert_eq!(listing.partitions, [PartitionDirectory { topic: "a".into(), partition: 0, path }]);
-        assert_eq!(listing.deleted, [aside.clone()]);
+        assert_eq!(listing.deleted, std::slice::from_ref(&aside));
         assert_eq!(listing.unknown, [dir.path().join("lost+found")]);
         assert!(set_aside_partition(&dir.path().join("lost+found"), 7).is_err());
         remove_partition(&aside).unwrap();

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use wire::records::{BatchBuilder, Codec, Scratch};
 
-use super::testing::{TempDir, append, create, open_unclean};
+use super::testing::{TempDir, append, create, open_clean, open_unclean};
 use super::{Log, snapshots};
 use crate::config::topic::TopicConfig;
 use state::producer::ProducerSnapshotEntry;
@@ -99,6 +99,40 @@ fn dump_log_segments_accepts_what_was_closed_and_what_was_recovered() {
     drop(open_unclean(&path, &config).unwrap());
     assert_eq!(std::fs::read(path.join("00000000000000000000.timeindex")).unwrap(), before);
     check(&path);
+}
+
+/// `KAFKA_LOG=<directory of a partition that Apache Kafka wrote and closed>`: opening it changes nothing, and what recovery
+/// makes of its `.log` files alone is what Kafka had written beside them.
+#[test]
+#[ignore = "reads a directory of Apache Kafka's"]
+fn a_log_of_apache_kafkas_is_read_and_its_indexes_built_the_same() {
+    let theirs = PathBuf::from(std::env::var("KAFKA_LOG").expect("KAFKA_LOG names a partition's directory"));
+    let config = TopicConfig::default();
+    let dir = TempDir::new();
+    let content = |dir: &Path| {
+        let mut files: Vec<_> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.file_name().unwrap().to_owned(), std::fs::read(&path).unwrap()))
+            .collect();
+        files.sort();
+        files
+    };
+    for keep_indexes in [true, false] {
+        let path = dir.path().join(format!("t-{}", usize::from(keep_indexes)));
+        std::fs::create_dir(&path).unwrap();
+        for (name, bytes) in content(&theirs) {
+            if keep_indexes || !name.to_str().unwrap().ends_with("index") {
+                std::fs::write(path.join(name), bytes).unwrap();
+            }
+        }
+        let open = if keep_indexes { open_clean } else { open_unclean };
+        let mut log = open(&path, &config).unwrap();
+        let all = super::testing::read_all(&log, log.log_start_offset(), 100_000);
+        assert_eq!(all.len() as u64, log.size_bytes());
+        log.close_clean().unwrap();
+        assert!(content(&path) == content(&theirs), "files differ, indexes kept: {keep_indexes}");
+    }
 }
 
 /// What the index of a segment says after Kafka's rules, batch by batch, from the bytes of its `.log`.

@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn entries_come_back_and_damage_is_named() {
         let dir = TempDir::new();
-        assert_eq!(read(dir.path()).unwrap(), []);
+        assert!(read(dir.path()).unwrap().is_empty());
         let entries = [EpochEntry { epoch: 0, start_offset: 0 }, EpochEntry { epoch: 7, start_offset: 1234 }];
         write(dir.path(), &entries).unwrap();
         assert_eq!(std::fs::read_to_string(dir.path().join(FILE_NAME)).unwrap(), "0\n2\n0 0\n7 1234\n");

@@ -6,6 +6,7 @@
 //!
 //! - [`Log::open`] loads (`load`) and after a crash checks and mends (`recovery`)
 //! - `appender`: stage, flush, written, roll; `segment`, `index`: what a segment is made of
+//! - `truncate`: taking the end back
 //! - `reader`: offset -> file, position, length; `lookup`: timestamp -> offset; `walk`: over the batches of a file
 //! - `retention`: what has to go; `sync`: what has to be fsynced before the recovery point moves
 //! - [`leader_epochs`], [`partition_metadata`], [`snapshots`]: the small files of a partition
@@ -37,6 +38,7 @@ pub mod snapshots;
 mod sync;
 #[cfg(test)]
 mod testing;
+mod truncate;
 mod walk;
 
 use std::path::Path;

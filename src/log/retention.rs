@@ -207,7 +207,8 @@ mod tests {
             .flat_map(|suffix| [0, 1].map(|base| path.join(format!("{base:020}{suffix}.deleted"))));
         let mut files: Vec<_> = retired.files.iter().map(|doomed| doomed.path.clone()).collect();
         let mut names: Vec<_> = names.collect();
-        (files.sort(), names.sort());
+        files.sort();
+        names.sort();
         assert_eq!(files, names);
         assert!(retired.files.iter().all(|doomed| doomed.due_ms == 761 && doomed.path.exists()));
         assert_eq!((log.log_start_offset(), log.log_end_offset(), log.segment_count()), (2, 3, 1));
