@@ -43,7 +43,7 @@ pub struct Facts {
 impl Facts {
     fn here() -> Facts {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        let status = read("/proc/self/status");
+        let status = read("/proc/thread-self/status");
         Facts {
             disabled: read("/proc/sys/kernel/io_uring_disabled").trim().parse().ok(),
             filtered: status.lines().any(|line| line.split_whitespace().eq(["Seccomp:", "2"])),
@@ -67,7 +67,7 @@ impl StartError {
 
     /// From the text of the executor's error: its type does not tell causes apart.
     pub(crate) fn executor(text: &str) -> StartError {
-        if text.contains("memlock") {
+        if text.to_ascii_lowercase().contains("memlock") {
             return StartError::LockedMemory(Facts::here());
         }
         match text.rsplit_once("os error ").and_then(|(_, rest)| rest.trim_end_matches([')', '"']).parse().ok()) {
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_executor_s_text_is_understood() {
-        let text = r#"Reactor error: "The memlock resource limit is too low: 4096 (recommended 524288)""#;
+        let text = "IO error occurred: MemLockLimit(65536/524288)";
         assert!(matches!(StartError::executor(text), StartError::LockedMemory(_)));
         let text = "IO error occurred: Function not implemented (os error 38)";
         assert!(matches!(StartError::executor(text), StartError::NoRing(_)));

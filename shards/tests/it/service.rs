@@ -38,8 +38,6 @@ pub(crate) struct TestService {
     appends: RefCell<HashMap<u64, (SocketId, u64)>>,
     appended: RefCell<u64>,
     next_token: RefCell<u64>,
-    /// Keeps chunks, so that the lent buffers run out.
-    hoard: RefCell<Vec<Chunk>>,
 }
 
 pub(crate) struct Setup {
@@ -157,7 +155,6 @@ impl TestService {
             appends: RefCell::default(),
             appended: RefCell::default(),
             next_token: RefCell::default(),
-            hoard: RefCell::default(),
         }
     }
 
@@ -172,10 +169,6 @@ impl TestService {
         match what {
             b'e' => self.answer(socket, payload),
             b's' => self.answer(socket, &self.core.id().0.to_be_bytes()),
-            b'h' => {
-                self.hoard.borrow_mut().push(Chunk::from(payload.to_vec()));
-                self.answer(socket, b"");
-            }
             b'f' => self.send_file(socket, number(0), number(8)),
             b'n' => self.answer(socket, &vec![b'n'; number(0) as usize]),
             b'p' => {
