@@ -58,7 +58,12 @@ fn oracles(tally: &mut Tally) {
     });
     if installed {
         let kept = [("RINGMILL_KAFKA_LIBS", libs.as_os_str())];
-        tests_with(tally, "oracle", &["test", "--workspace", "--no-fail-fast", "oracle", "--", "--include-ignored"], &kept);
+        tests_with(
+            tally,
+            "oracle",
+            &["test", "--workspace", "--no-fail-fast", "oracle", "--", "--include-ignored"],
+            &kept,
+        );
     }
 }
 

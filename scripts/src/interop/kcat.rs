@@ -1,6 +1,6 @@
 //! kcat (librdkafka, C), Debian's package.
 
-use crate::interop::Env;
+use crate::interop::{Env, tools};
 use crate::process;
 use crate::tally::Tally;
 use std::process::Command;
@@ -10,6 +10,7 @@ pub(crate) fn run(env: &Env, tally: &mut Tally) {
     let topic = env.topic("kcat");
     tally.check("kcat: produce with keys and headers, consume by offset", || by_offset(env, &topic));
     tally.check("kcat: consume by timestamp, query offsets", || by_time(env, &topic));
+    tally.check("kcat: a topic with append times", || append_time(env));
     tally.check("kcat: metadata", || metadata(env, &topic));
     tally.check("kcat: a topic created by asking for it", || auto_created(env));
 }
@@ -84,6 +85,25 @@ fn metadata(env: &Env, topic: &str) -> Result<String, String> {
         }
     }
     Ok(String::new())
+}
+
+/// The broker's clock instead of the producer's, in every codec: only the batch header changes.
+fn append_time(env: &Env) -> Result<String, String> {
+    let topic = env.topic("kcat-append-time");
+    let args = ["--bootstrap-server", &env.bootstrap, "--create", "--topic", &topic, "--partitions", "1"];
+    let config = ["--config", "message.timestamp.type=LogAppendTime"];
+    env.java.tool_ok("TopicCommand", "", &[&args[..], &config[..]].concat())?;
+    for codec in tools::CODECS {
+        kcat(env, &["-P", "-t", &topic, "-z", codec], b"one\ntwo\nthree\n")?;
+    }
+    let consume = ["-C", "-q", "-e", "-J", "-t", &topic, "-o", "beginning", "-X", "fetch.wait.max.ms=50"];
+    let read = text(env, &consume)?;
+    let stamped = read.lines().filter(|line| line.contains("\"tstype\":\"logappend\"")).count();
+    if stamped == 15 && read.lines().count() == 15 {
+        Ok(String::new())
+    } else {
+        Err(format!("15 expected, read\n{read}"))
+    }
 }
 
 fn auto_created(env: &Env) -> Result<String, String> {
