@@ -98,6 +98,10 @@ impl MetadataLog {
         while self.segments.len() > 1 && self.segments[1] <= offset {
             let path = path_of(&self.dir, self.segments[0]);
             fs::remove_file(&path).map_err(ControllerError::io("remove", &path))?;
+            for suffix in ["index", "timeindex"] {
+                // Kafka's, where it has run on this directory; it takes one that is left over for an orphan anyway.
+                let _ = fs::remove_file(path.with_extension(suffix));
+            }
             self.segments.remove(0);
         }
         Ok(())

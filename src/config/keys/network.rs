@@ -97,7 +97,7 @@ pub(super) const KEYS: &[Key] = &[
     key("unstable.api.versions.enable", Boolean, Is("false"), Any, ReadOnly, High, Honoured,
         "Offer API versions that are not released yet; ringmill has none.").internal(),
     key("unstable.feature.versions.enable", Boolean, Is("false"), Any, ReadOnly, High, Honoured,
-        "Offer feature levels that are not released yet; ringmill has none.").internal(),
+        "Offer feature levels that are not released yet, and give them to a new cluster.").internal(),
     key("server.max.startup.time.ms", Long, Is("9223372036854775807"), AtLeast(0), ReadOnly, Medium, Accepted,
         "Longest time start-up may take.").internal(),
 ];
