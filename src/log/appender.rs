@@ -157,7 +157,8 @@ impl Log {
     /// the caller; `header` is its parsed header. Offset, leader epoch and, where they change, timestamps and CRC are
     /// written in place of the head; the rest goes to the disk from `batch` as it is.
     ///
-    /// Errors: `Failed` after a failed write; `Io` when a new segment could not be made, then nothing was staged.
+    /// Errors: `Failed` after a failed write; `Io` when a new segment could not be made, `OutOfRange` when the batch claims
+    /// a negative number of offsets or there are none left; then nothing was staged.
     pub fn stage(
         &mut self,
         batch: Chunk,
@@ -168,8 +169,10 @@ impl Log {
         if self.appends.failed {
             return Err(LogError::Failed { dir: self.dir.to_path_buf() });
         }
+        debug_assert_eq!(batch.len(), header.size(), "exactly one whole batch");
         let base_offset = self.appends.next_offset;
-        let last_offset = base_offset.checked_add(i64::from(header.last_offset_delta)).filter(|last| *last < i64::MAX);
+        let last_offset = base_offset.checked_add(i64::from(header.last_offset_delta));
+        let last_offset = last_offset.filter(|last| (base_offset..i64::MAX).contains(last));
         let Some(last_offset) = last_offset else {
             return Err(LogError::OutOfRange { offset: base_offset, start: self.log_start, end: i64::MAX });
         };
@@ -178,12 +181,12 @@ impl Log {
                 Some(_) => Some(self.roll()?),
                 None => None,
             };
-        let position = self.active.size();
+        let (position, bytes) = (self.active.size(), batch.len() as u64);
         self.push_parts(batch, header, base_offset, last_offset, meta)?;
         let index_interval = u64::from(self.config.index_interval_bytes);
         self.active.note_created(now_ms);
-        self.active.note(last_offset, header.size() as u64, meta.max_timestamp, index_interval);
-        self.recent.push(base_offset, last_offset, position, header.size() as u64);
+        self.active.note(last_offset, bytes, meta.max_timestamp, index_interval);
+        self.recent.push(base_offset, last_offset, position, bytes);
         self.appends.next_offset = last_offset + 1;
         Ok(Staged { base_offset, last_offset, rolled })
     }

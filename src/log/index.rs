@@ -136,13 +136,19 @@ impl<const N: usize> Entries<N> {
         if file.len()? == size { Ok(()) } else { file.set_len(size) }
     }
 
-    /// Lets go of memory and the open file; both come back when needed. Only after `finish`.
+    /// Keeps nothing in memory that the file has.
     fn rest(&mut self) {
         if self.in_file == self.len() {
             self.hot_start = self.in_file;
             self.hot = Vec::new();
-            *self.file.borrow_mut() = None;
         }
+        self.cool();
+    }
+
+    /// Lets go of the open file and the page; both come back when needed.
+    fn cool(&self) {
+        *self.file.borrow_mut() = None;
+        *self.page.borrow_mut() = None;
     }
 }
 
@@ -235,6 +241,10 @@ impl OffsetIndex {
 
     pub(crate) fn rest(&mut self) {
         self.entries.rest();
+    }
+
+    pub(crate) fn cool(&self) {
+        self.entries.cool();
     }
 
     pub(crate) fn file(&self) -> io::Result<File> {
@@ -331,6 +341,10 @@ impl TimeIndex {
 
     pub(crate) fn rest(&mut self) {
         self.entries.rest();
+    }
+
+    pub(crate) fn cool(&self) {
+        self.entries.cool();
     }
 
     pub(crate) fn file(&self) -> io::Result<File> {

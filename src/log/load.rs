@@ -19,6 +19,7 @@ use super::segment::Segment;
 use super::snapshots::{self, Snapshot};
 use super::sync::Unsynced;
 use super::walk::{HeaderWalk, Located, read_marker};
+use super::warm::Warm;
 use super::{Log, partition_metadata};
 use crate::config::topic::TopicConfig;
 
@@ -106,6 +107,7 @@ impl Log {
         }
         let bases: Vec<i64> = log.base_offsets().collect();
         snapshots::remove_strays(&log.dir, &bases)?;
+        log.segments().for_each(Segment::cool);
         Ok((log, opened))
     }
 
@@ -147,6 +149,7 @@ impl Log {
             // Recovered segments were synced, and a clean stop syncs everything.
             recovery_point: end,
             unsynced,
+            warm: Warm::default(),
         })
     }
 

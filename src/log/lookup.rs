@@ -13,10 +13,11 @@ impl Log {
     /// Offset and timestamp of the first record at or behind the log start whose timestamp is at least `timestamp`
     /// (milliseconds). Only written records count; whether readers may see it is the caller's to check.
     pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<(i64, i64)>, ReadError> {
-        for segment in self.segments() {
+        for (index, segment) in self.segments().enumerate() {
             if segment.max_timestamp().0 < timestamp || segment.next_offset() <= self.log_start {
                 continue;
             }
+            self.warm_up(index);
             if let Some(found) = self.first_at_or_after(segment, timestamp)? {
                 return Ok(Some(found));
             }
@@ -28,13 +29,16 @@ impl Log {
     /// record has one.
     pub fn max_timestamp_offset(&self) -> Result<Option<(i64, i64)>, ReadError> {
         // The first of equals: `max_by_key` would give the last.
-        let mut newest: Option<&Segment> = None;
-        for segment in self.segments() {
-            if newest.is_none_or(|newest| segment.max_timestamp().0 > newest.max_timestamp().0) {
-                newest = Some(segment);
+        let mut newest: Option<(usize, &Segment)> = None;
+        for (index, segment) in self.segments().enumerate() {
+            if newest.is_none_or(|(_, newest)| segment.max_timestamp().0 > newest.max_timestamp().0) {
+                newest = Some((index, segment));
             }
         }
-        let Some(segment) = newest.filter(|segment| segment.max_timestamp().0 >= 0) else { return Ok(None) };
+        let Some((index, segment)) = newest.filter(|(_, segment)| segment.max_timestamp().0 >= 0) else {
+            return Ok(None);
+        };
+        self.warm_up(index);
         let (timestamp, last_offset) = segment.max_timestamp();
         let (from, _) = segment.indexes().0.around(last_offset).map_err(segment.index_error())?;
         self.search(segment, from, timestamp, i64::MIN)

@@ -40,6 +40,7 @@ mod sync;
 mod testing;
 mod truncate;
 mod walk;
+mod warm;
 
 use std::path::Path;
 use std::rc::Rc;
@@ -49,6 +50,7 @@ use appender::Appends;
 use reader::Recent;
 use segment::Segment;
 use sync::Unsynced;
+use warm::Warm;
 
 pub use appender::{Flush, RollCause, StageMeta, Staged};
 pub use error::{Damage, LogError, ReadError};
@@ -74,6 +76,7 @@ pub struct Log {
     log_start: i64,
     recovery_point: i64,
     unsynced: Unsynced,
+    warm: Warm,
 }
 
 impl Log {

@@ -88,6 +88,7 @@ impl Log {
         }
         for index in self.segment_index(offset)..=self.closed.len() {
             let Some(segment) = self.segment_at(index) else { break };
+            self.warm_up(index);
             // Compaction may have left nothing at or behind the offset in this segment.
             let Some(first) = self.locate(index, segment, offset)? else { continue };
             let limit = self.end_of_readable(index, segment, bound)?;

@@ -235,6 +235,15 @@ impl Segment {
         self.times.rest();
     }
 
+    /// Lets go of open files and index pages, which come back when needed. Not of what a sync still has to find open.
+    pub(crate) fn cool(&self) {
+        if !self.unsynced.get() {
+            *self.file.borrow_mut() = None;
+            self.offsets.cool();
+            self.times.cool();
+        }
+    }
+
     /// Its files that are open, as those are that were written to.
     pub(crate) fn open_files(&self) -> Vec<File> {
         let log = self.file.borrow().clone();

@@ -73,6 +73,9 @@ impl Log {
         for segment in self.closed.iter_mut().filter(|segment| segment.next_offset() <= offset) {
             segment.mark_synced();
             segment.rest();
+            if !self.warm.holds(segment.base()) {
+                segment.cool();
+            }
         }
         // One made at exactly this offset may have come after the targets were named: it is named again.
         self.unsynced.snapshots.retain(|(snapshot, _)| *snapshot >= offset);
