@@ -1,7 +1,8 @@
 //! Measures the data ring: a server that answers each framed request with a small reply, and a client on another core.
 //!
-//! `echo [CONNECTIONS DEPTH REQUEST_BYTES SECONDS [SPIN_US [RATE]]]`, e.g. `echo 32 5 1024 5`. The server is pinned to core
-//! 0, the client to core 1. With RATE the client keeps to that many requests per second in all, to look at idle wakes.
+//! `echo [CONNECTIONS DEPTH REQUEST_BYTES SECONDS [SPIN_US [RATE [FILE_BYTES]]]]`, e.g. `echo 32 5 1024 5`. The server is
+//! pinned to core 0, the client to core 1. With RATE the client keeps to that many requests per second in all, to look at
+//! idle wakes. With FILE_BYTES each reply also carries that much of a file.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use shards::{Chunk, Core, Out, Plan, Service, ShardId, SocketId};
+use shards::{Chunk, Core, File, Out, Plan, Service, ShardId, SocketId};
 
 const REPLY: usize = 64;
 /// Rests of frames at least this large are received straight into one vector.
@@ -20,6 +21,8 @@ const LARGE: usize = 32 << 10;
 struct Echo {
     core: Core<()>,
     partial: RefCell<HashMap<SocketId, Vec<u8>>>,
+    file: File,
+    file_bytes: u64,
 }
 
 impl Service for Echo {
@@ -45,6 +48,9 @@ impl Service for Echo {
             }
             bytes = &bytes[len..];
             self.core.send(socket, Out::Bytes(vec![7; REPLY]));
+            if self.file_bytes > 0 {
+                self.core.send(socket, Out::File { file: self.file.clone(), position: 100, len: self.file_bytes });
+            }
         }
         if !bytes.is_empty() {
             partial.insert(socket, bytes.to_vec());
@@ -78,7 +84,11 @@ fn main() {
     let args: Vec<u64> = std::env::args().skip(1).map(|arg| arg.parse().expect("a number")).collect();
     let get = |index: usize, default| args.get(index).copied().unwrap_or(default);
     let (connections, depth, bytes) = (get(0, 32), get(1, 5), get(2, 1024));
-    let (seconds, spin, rate) = (get(3, 5), get(4, 0), get(5, 0));
+    let (seconds, spin, rate, file_bytes) = (get(3, 5), get(4, 0), get(5, 0), get(6, 0));
+    let path = std::env::temp_dir().join(format!("shards-echo-{}", std::process::id()));
+    std::fs::write(&path, vec![5; file_bytes as usize + 100]).unwrap();
+    let file = File::open_read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -87,20 +97,24 @@ fn main() {
     plan.spin = Duration::from_micros(spin);
     let running = shards::run(plan, move |core| {
         core.listen(listener.lock().unwrap().take().unwrap(), 0);
-        Ok(Rc::new(Echo { core, partial: RefCell::default() }))
+        Ok(Rc::new(Echo { core, partial: RefCell::default(), file: file.clone(), file_bytes }))
     })
     .unwrap_or_else(|error| shards::fatal(error));
 
     let cpu = cpu_time(libc::CLOCK_PROCESS_CPUTIME_ID);
-    let client = std::thread::spawn(move || client(address, connections, depth, bytes as usize, seconds, rate));
+    let client = std::thread::spawn(move || {
+        client(address, connections, depth, bytes as usize, seconds, rate, REPLY + file_bytes as usize)
+    });
     let (count, mut latencies, client_cpu) = client.join().unwrap();
     let server_cpu = cpu_time(libc::CLOCK_PROCESS_CPUTIME_ID) - cpu - client_cpu;
     latencies.sort_unstable();
     let at = |part: f64| latencies[((latencies.len() - 1) as f64 * part) as usize].as_micros();
+    let gib = |bytes: u64| bytes as f64 / seconds as f64 / (1u64 << 30) as f64;
     println!(
-        "{} req/s, {:.2} GiB/s, p50 {} us, p99 {} us, p99.9 {} us; cpu per request: server {:.2} us, client {:.2} us",
+        "{} req/s, {:.2} GiB/s in, {:.2} GiB/s out, p50 {} us, p99 {} us, p99.9 {} us; cpu per request: server {:.2} us, client {:.2} us",
         count / seconds,
-        (count * bytes) as f64 / seconds as f64 / (1u64 << 30) as f64,
+        gib(count * bytes),
+        gib(count * (REPLY as u64 + file_bytes)),
         at(0.5),
         at(0.99),
         at(0.999),
@@ -112,6 +126,7 @@ fn main() {
     running.join().unwrap();
 }
 
+#[allow(clippy::too_many_arguments, reason = "a list of what the command line says")]
 fn client(
     address: SocketAddr,
     connections: u64,
@@ -119,6 +134,7 @@ fn client(
     bytes: usize,
     seconds: u64,
     rate: u64,
+    reply: usize,
 ) -> (u64, Vec<Duration>, Duration) {
     pin(1);
     let mut frame = vec![1u8; bytes];
@@ -148,7 +164,7 @@ fn client(
             }
         }
     }
-    let mut buf = vec![0u8; 64 << 10];
+    let mut buf = vec![0u8; 256 << 10];
     let mut events = vec![libc::epoll_event { events: 0, u64: 0 }; connections as usize];
     while Instant::now() < end {
         if rate > 0 {
@@ -164,7 +180,7 @@ fn client(
         let ready = unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), events.len() as i32, wait) };
         for event in &events[..ready.max(0) as usize] {
             let connection = &mut all[event.u64 as usize];
-            let done = read(connection, &mut buf, &mut latencies);
+            let done = read(connection, &mut buf, reply, &mut latencies);
             count += done;
             if rate == 0 {
                 for _ in 0..done {
@@ -206,7 +222,7 @@ fn push(connection: &mut Connection, frame: &[u8]) {
     }
 }
 
-fn read(connection: &mut Connection, buf: &mut [u8], latencies: &mut Vec<Duration>) -> u64 {
+fn read(connection: &mut Connection, buf: &mut [u8], reply: usize, latencies: &mut Vec<Duration>) -> u64 {
     let count = match connection.stream.read(buf) {
         Ok(0) => panic!("the server hung up"),
         Ok(count) => count,
@@ -214,8 +230,8 @@ fn read(connection: &mut Connection, buf: &mut [u8], latencies: &mut Vec<Duratio
         Err(error) => panic!("{error}"),
     };
     connection.got += count;
-    let done = connection.got / REPLY;
-    connection.got %= REPLY;
+    let done = connection.got / reply;
+    connection.got %= reply;
     for _ in 0..done {
         if let Some(at) = connection.sent_at.pop_front() {
             latencies.push(at.elapsed());

@@ -83,6 +83,9 @@ enum Op {
         _file: File,
         socket: SocketId,
     },
+    WriteBack {
+        _file: File,
+    },
 }
 
 /// What the completion of a file operation means to the driver.
@@ -149,6 +152,23 @@ impl Files {
         match &self.side {
             Some(side) => side.ask(|answer| Op::Sync { _file: file.clone(), answer }),
             None => Pending::Ready(Some(file.sync_data())),
+        }
+    }
+
+    /// Has the kernel begin to write a range to the device (`sync_file_range`), so that dirty pages do not pile up until the
+    /// kernel makes writers wait. Promises nothing about durability; errors come with the next sync.
+    pub fn write_back(&self, file: &File, position: u64, len: u64) {
+        let Some(side) = &self.side else { return };
+        if let Ok(len) = u32::try_from(len)
+            && !side.ring.is_closed()
+        {
+            let entry = opcode::SyncFileRange::new(types::Fd(file.as_raw_fd()), len)
+                .offset(position)
+                .flags(libc::SYNC_FILE_RANGE_WRITE)
+                .build();
+            let name = side.name(side.insert(Box::new(Op::WriteBack { _file: file.clone() })));
+            // SAFETY: the operation names no memory; the file it names is kept open by its entry in the table.
+            unsafe { side.ring.push(name, entry) };
         }
     }
 
@@ -242,7 +262,7 @@ impl RingSide {
             Op::Sync { _file: file, .. } => {
                 opcode::Fsync::new(types::Fd(file.as_raw_fd())).flags(types::FsyncFlags::DATASYNC).build()
             }
-            Op::Warm { .. } => unreachable!("a warming read is submitted where it is made"),
+            Op::Warm { .. } | Op::WriteBack { .. } => unreachable!("submitted where it is made"),
         };
         // SAFETY: all memory the entry names (pieces, the parts they point into, the buffer's spare capacity) is owned by
         // the boxed operation, which stays in the table untouched until its completion comes to completed(). Parts are
@@ -258,7 +278,7 @@ impl RingSide {
         let interrupted = outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
         // A warming read is not worth another try: sending then simply waits for the disk.
         let again =
-            (interrupted && !matches!(*op, Op::Warm { .. })) || outcome.as_ref().is_ok_and(|&count| op.advance(count));
+            (interrupted && !matches!(*op, Op::Warm { .. } | Op::WriteBack { .. })) || outcome.as_ref().is_ok_and(|&count| op.advance(count));
         if again && !self.ring.is_closed() {
             self.ops.borrow_mut().slots[index as usize] = Some(op);
             self.submit(index);
@@ -288,6 +308,7 @@ impl Op {
                 FileEvent::Nothing
             }
             Op::Warm { socket, .. } => FileEvent::Warmed { socket },
+            Op::WriteBack { .. } => FileEvent::Nothing,
         }
     }
 
@@ -305,7 +326,7 @@ impl Op {
                 unsafe { buf.set_len(buf.len() + count) };
                 count > 0 && buf.len() < *len
             }
-            Op::Sync { .. } | Op::Warm { .. } => false,
+            Op::Sync { .. } | Op::Warm { .. } | Op::WriteBack { .. } => false,
         }
     }
 }

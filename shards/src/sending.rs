@@ -159,11 +159,9 @@ impl FileRange {
             return Some(self.len.min(self.warm_until - self.position));
         }
         let len = self.len.min(FILE_WINDOW);
-        // Read-ahead puts pages into the cache before their bytes are there, so behind a cold range the last is asked for
-        // its bytes too.
-        let after_cold = self.warm_until > 0 && self.position == self.warm_until;
-        let cached = sys::is_cached(&self.file, self.position, len)
-            && (!after_cold || sys::is_byte_cached(&self.file, self.position + len - 1));
+        // Read-ahead puts pages into the cache before their bytes are there, so the last is asked for its bytes too.
+        let cached =
+            sys::is_cached(&self.file, self.position, len) && sys::is_byte_cached(&self.file, self.position + len - 1);
         cached.then_some(len)
     }
 }

@@ -220,6 +220,7 @@ impl TestService {
         let (core, file) = (self.core.clone(), self.file.clone().unwrap());
         self.core.spawn(async move {
             let start = Instant::now();
+            core.files().write_back(&file, 0, 1 << 20);
             let read = core.files().read(&file, 1, 1 << 20).await.unwrap();
             core.files().sync_data(&file).await.unwrap();
             core.sleep(Duration::from_millis(20)).await;
