@@ -95,11 +95,14 @@ fn main() {
     let listener = std::sync::Mutex::new(Some(listener));
     let mut plan = Plan::new(vec![0]);
     plan.spin = Duration::from_micros(spin);
+    let began = Instant::now();
     let running = shards::run(plan, move |core| {
         core.listen(listener.lock().unwrap().take().unwrap(), 0);
         Ok(Rc::new(Echo { core, partial: RefCell::default(), file: file.clone(), file_bytes }))
     })
     .unwrap_or_else(|error| shards::fatal(error));
+
+    println!("started in {:?}", began.elapsed());
 
     let cpu = cpu_time(libc::CLOCK_PROCESS_CPUTIME_ID);
     let client = std::thread::spawn(move || {

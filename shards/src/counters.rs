@@ -51,7 +51,9 @@ counters! {
     closes,
     /// Times the shard went to sleep.
     parks,
-    /// Calls that came from other shards.
+    /// Times another thread woke the shard through its bell.
+    wakes,
+    /// Calls that came from shards, itself included.
     calls,
     /// Turns longer than the plan's threshold.
     stalls,

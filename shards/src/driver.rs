@@ -125,6 +125,7 @@ impl<S: Service> Driver<S> {
                 }
             }
             Kind::Bell => {
+                add(&shard.tally.wakes, 1);
                 if !completion.more() {
                     shard.hear_bell();
                 }

@@ -277,8 +277,8 @@ impl RingSide {
         let outcome = if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result as usize) };
         let interrupted = outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
         // A warming read is not worth another try: sending then simply waits for the disk.
-        let again =
-            (interrupted && !matches!(*op, Op::Warm { .. } | Op::WriteBack { .. })) || outcome.as_ref().is_ok_and(|&count| op.advance(count));
+        let again = (interrupted && !matches!(*op, Op::Warm { .. } | Op::WriteBack { .. }))
+            || outcome.as_ref().is_ok_and(|&count| op.advance(count));
         if again && !self.ring.is_closed() {
             self.ops.borrow_mut().slots[index as usize] = Some(op);
             self.submit(index);

@@ -187,6 +187,7 @@ impl TestService {
                 self.core.finish(socket);
             }
             b'x' => self.core.close(socket),
+            b'!' => panic!("asked for by a test"),
             other => panic!("request {other}"),
         }
         self.seen.largest_queue.fetch_max(self.core.queued_bytes(socket), Ordering::Relaxed);

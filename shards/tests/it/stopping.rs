@@ -49,6 +49,19 @@ fn a_stop_under_load_is_clean() {
 }
 
 #[test]
+fn a_panic_on_one_shard_ends_all() {
+    let mut server = Server::start(Setup { shards: 3, ..Setup::default() });
+    let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    clients[1].ask(b'e', &[1; 100_000]);
+    clients[1].send(b'!', b"");
+    let outcome = server.running.take().unwrap().join();
+    assert!(outcome.as_ref().is_err_and(|reason| reason.contains("panicked")), "{outcome:?}");
+    for client in &mut clients {
+        assert!(matches!(client.stream.read(&mut [0]), Ok(0) | Err(_)));
+    }
+}
+
+#[test]
 fn a_service_that_cannot_be_made_is_the_answer() {
     let plan = Plan::new(shards::topology::choose(Some(3)));
     let result = shards::run(plan, |core: Core<Call>| {
