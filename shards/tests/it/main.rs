@@ -5,3 +5,4 @@ mod mesh;
 mod service;
 mod sockets;
 mod stopping;
+mod storm;
