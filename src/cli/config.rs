@@ -33,7 +33,7 @@ fn check(file: &Path) -> ExitCode {
     let properties = match Properties::read(file) {
         Ok(properties) => properties,
         Err(problem) => {
-            report(&[problem]);
+            report(&[*problem]);
             return ExitCode::FAILURE;
         }
     };
@@ -82,7 +82,7 @@ fn explain(what: &str) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(problem) => {
-            report(&[problem]);
+            report(&[*problem]);
             ExitCode::FAILURE
         }
     }

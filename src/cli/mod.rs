@@ -61,7 +61,7 @@ pub fn parse() -> Command {
 
 impl Serve {
     /// All that was said: the file or the embedded default, then flags, then overrides.
-    pub fn properties(&self) -> Result<Properties, Problem> {
+    pub fn properties(&self) -> Result<Properties, Box<Problem>> {
         let mut properties = match &self.file {
             Some(file) => Properties::read(file)?,
             None => Properties::embedded(),
@@ -84,7 +84,7 @@ impl Serve {
 
     /// The settings to run with, or all that is wrong with them.
     pub fn resolve(&self) -> Resolved {
-        let properties = self.properties().map_err(|problem| vec![problem])?;
+        let properties = self.properties().map_err(|problem| vec![*problem])?;
         settings::resolve(&properties, &surroundings())
     }
 }

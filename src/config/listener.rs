@@ -33,6 +33,20 @@ pub struct Listeners {
     pub inter_broker: String,
 }
 
+/// Whom a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Broker,
+    Controller,
+}
+
+impl Listeners {
+    /// Whom the listener of this index is for: the brokers' come first, then the controllers'.
+    pub fn side(&self, index: usize) -> Side {
+        if index < self.broker.len() { Side::Broker } else { Side::Controller }
+    }
+}
+
 const FORM: &str = "name://host:port is wanted, for example PLAINTEXT://127.0.0.1:9092";
 
 /// Reads every key that speaks of listeners. `hostname` is what an empty host is advertised as.

@@ -46,24 +46,25 @@ impl Properties {
     }
 
     /// Reads a file of at most 1 MiB in the format of `java.util.Properties`.
-    pub fn read(path: &Path) -> Result<Self, Problem> {
+    pub fn read(path: &Path) -> Result<Self, Box<Problem>> {
         let size = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
         if size > FILE_SIZE_MAX {
-            return Err(Problem::error(format!("{} has {size} bytes; at most 1 MiB is read", path.display())));
+            let what = format!("{} has {size} bytes; at most 1 MiB is read", path.display());
+            return Err(Box::new(Problem::error(what)));
         }
         let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
         Self::parse(&path.display().to_string(), &bytes)
     }
 
     /// Parses `bytes` as a properties file that messages call `path`.
-    pub fn parse(path: &str, bytes: &[u8]) -> Result<Self, Problem> {
+    pub fn parse(path: &str, bytes: &[u8]) -> Result<Self, Box<Problem>> {
         let path: Arc<str> = path.into();
         let at = |line| Origin::File { path: path.clone(), line };
         let mut properties = Self::default();
         for line in PropertiesIter::new(bytes) {
-            let line = line.map_err(|error| Problem {
-                origin: error.line_number().map(at),
-                ..Problem::error(format!("this line can't be read: {error}"))
+            let line = line.map_err(|error| {
+                let origin = error.line_number().map(at);
+                Box::new(Problem { origin, ..Problem::error(format!("this line can't be read: {error}")) })
             })?;
             let number = line.line_number();
             if let LineContent::KVPair(key, value) = line.consume_content() {
@@ -74,13 +75,13 @@ impl Properties {
     }
 
     /// Takes `key=value` from `--override`.
-    pub fn set_override(&mut self, text: &str) -> Result<(), Problem> {
+    pub fn set_override(&mut self, text: &str) -> Result<(), Box<Problem>> {
         match text.split_once('=') {
             Some((key, value)) if !key.trim().is_empty() => {
                 self.set(key.trim(), value.trim(), Origin::Override);
                 Ok(())
             }
-            _ => Err(Problem::error(format!("--override {text}: key=value is wanted"))),
+            _ => Err(Box::new(Problem::error(format!("--override {text}: key=value is wanted")))),
         }
     }
 
@@ -130,8 +131,8 @@ fn looks_secret(key: &str) -> bool {
             && keys::of_file(&key).is_none()
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
-    Problem::error(format!("cannot read {}: {error}", path.display()))
+fn unreadable(path: &Path, error: &std::io::Error) -> Box<Problem> {
+    Box::new(Problem::error(format!("cannot read {}: {error}", path.display())))
 }
 
 #[cfg(test)]

@@ -89,6 +89,7 @@ pub(super) fn control_value<'a>(message: &impl Message<'a>) -> Vec<u8> {
 
 /// One record of a batch.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // lives from decoding to replaying, one at a time
 pub(super) enum Entry<'a> {
     /// The kind, where it is a known one, and the value.
     Control(Option<ControlRecordType>, &'a [u8]),

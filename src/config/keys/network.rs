@@ -95,7 +95,7 @@ pub(super) const KEYS: &[Key] = &[
     key("config.providers", List, Is(""), Any, ClusterWide, Low, Refused,
         "Java classes that look up values kept outside the file."),
     key("unstable.api.versions.enable", Boolean, Is("false"), Any, ReadOnly, High, Honoured,
-        "Offer API versions that are not released yet; ringmill has none.").internal(),
+        "Offer API versions that may still change: InitProducerId 6.").internal(),
     key("unstable.feature.versions.enable", Boolean, Is("false"), Any, ReadOnly, High, Honoured,
         "Offer feature levels that are not released yet, and give them to a new cluster.").internal(),
     key("server.max.startup.time.ms", Long, Is("9223372036854775807"), AtLeast(0), ReadOnly, Medium, Accepted,
