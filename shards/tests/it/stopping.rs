@@ -14,9 +14,8 @@ fn a_stop_under_load_is_clean() {
     let enough = Arc::new(AtomicBool::new(false));
     let threads: Vec<_> = (0..8)
         .map(|thread: usize| {
-            let (address, enough) = (server.address, Arc::clone(&enough));
+            let (mut stream, enough) = (server.connect().stream, Arc::clone(&enough));
             std::thread::spawn(move || {
-                let mut stream = std::net::TcpStream::connect(address).unwrap();
                 // As many as the service, which refuses nothing, can have waiting.
                 let (request, count) = match thread % 4 {
                     0 => (frame(b'e', &[1; 100]), 100_000),
