@@ -164,3 +164,110 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection() -> Connection {
+        Connection::new("127.0.0.1:1".parse().unwrap(), 0, 1 << 20, 0)
+    }
+
+    fn framed(bodies: &[&str]) -> Chunk {
+        let mut bytes = Vec::new();
+        for body in bodies {
+            bytes.extend_from_slice(&(body.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(body.as_bytes());
+        }
+        Chunk::from(bytes)
+    }
+
+    fn next(connection: &mut Connection) -> Option<Chunk> {
+        match connection.next().unwrap() {
+            Cut::Frame(frame) => Some(frame),
+            Cut::Hungry => None,
+            Cut::Receive { .. } => panic!("the frames are small"),
+        }
+    }
+
+    fn text(frame: Option<Chunk>) -> Option<String> {
+        frame.map(|frame| String::from_utf8(frame.to_vec()).unwrap())
+    }
+
+    /// Settles a request and gives the replies that left.
+    fn settle(connection: &mut Connection, sequence: Sequence, reply: &str) -> Vec<String> {
+        let mut sent = Vec::new();
+        connection.settle(sequence, Reply::bytes(reply.into()), &mut |out| match out {
+            Out::Bytes(bytes) => sent.push(String::from_utf8(bytes).unwrap()),
+            Out::File { .. } => panic!("no file was replied"),
+        });
+        sent
+    }
+
+    #[test]
+    fn replies_leave_in_the_order_of_the_requests() {
+        let mut c = connection();
+        c.feed(framed(&["a", "b", "c"]));
+        let sequences: Vec<Sequence> = (0..3)
+            .map(|_| {
+                assert!(next(&mut c).is_some());
+                c.reserve(Running::Overlapping)
+            })
+            .collect();
+        assert!(settle(&mut c, sequences[2], "C").is_empty());
+        assert!(settle(&mut c, sequences[1], "B").is_empty());
+        assert_eq!(settle(&mut c, sequences[0], "A"), ["A", "B", "C"]);
+        assert!(!c.has_outstanding());
+        // A reply that comes twice, or to a request that was never made, changes nothing.
+        assert!(settle(&mut c, sequences[0], "A").is_empty());
+        assert!(settle(&mut c, 99, "?").is_empty());
+    }
+
+    #[test]
+    fn a_request_alone_holds_back_what_comes_after_it() {
+        let mut c = connection();
+        c.feed(framed(&["fetch", "next"]));
+        assert_eq!(text(next(&mut c)).as_deref(), Some("fetch"));
+        let fetch = c.reserve(Running::Alone);
+        assert_eq!(text(next(&mut c)), None);
+        c.feed(framed(&["later"]));
+        assert_eq!(text(next(&mut c)), None);
+        assert!(c.has_backlog());
+        assert_eq!(settle(&mut c, fetch, "F"), ["F"]);
+        assert_eq!(text(next(&mut c)).as_deref(), Some("next"));
+        assert_eq!(text(next(&mut c)).as_deref(), Some("later"));
+        assert_eq!(text(next(&mut c)), None);
+    }
+
+    #[test]
+    fn what_may_not_overlap_waits_and_comes_again_first() {
+        let mut c = connection();
+        c.feed(framed(&["produce", "metadata", "produce 2"]));
+        assert!(next(&mut c).is_some());
+        let produce = c.reserve(Running::Overlapping);
+        let metadata = next(&mut c).unwrap();
+        c.hold_back(&metadata);
+        c.feed(framed(&["produce 3"]));
+        assert_eq!(text(next(&mut c)), None);
+        assert_eq!(settle(&mut c, produce, "P"), ["P"]);
+        for expected in ["metadata", "produce 2", "produce 3"] {
+            assert_eq!(text(next(&mut c)).as_deref(), Some(expected));
+        }
+        assert_eq!(c.backlog_bytes(), 0);
+    }
+
+    #[test]
+    fn too_many_outstanding_requests_hold_back_the_rest() {
+        let mut c = connection();
+        let bodies = vec!["p"; OUTSTANDING_MAX + 1];
+        c.feed(framed(&bodies));
+        let mut first = None;
+        while next(&mut c).is_some() {
+            let sequence = c.reserve(Running::Overlapping);
+            first.get_or_insert(sequence);
+        }
+        assert!(c.is_held());
+        settle(&mut c, first.unwrap(), "P");
+        assert!(next(&mut c).is_some());
+    }
+}
