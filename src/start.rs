@@ -135,10 +135,14 @@ fn net_limits(settings: &Broker, shards: u16) -> NetLimits {
     }
 }
 
-/// Binds every listener of brokers, so that a port that is taken is known before anything is touched.
+/// Binds every listener, those of brokers before those of controllers as [`Listeners::side`] counts them, so that a port
+/// that is taken is known before anything is touched.
+///
+/// [`Listeners::side`]: crate::config::listener::Listeners::side
 fn bind(settings: &mut Broker) -> Result<Vec<TcpListener>, StartFailure> {
     let mut bound = Vec::new();
-    for listener in settings.listeners.broker.clone() {
+    let listeners = &settings.listeners;
+    for listener in [listeners.broker.clone(), listeners.controller.clone()].concat() {
         let host = if listener.host.is_empty() { "0.0.0.0" } else { &listener.host };
         let socket = TcpListener::bind((host, listener.port)).map_err(|error| {
             format!("listener {}: cannot listen on {host}:{}: {error}", listener.name, listener.port)

@@ -1,27 +1,30 @@
 //! ApiVersions (key 18, KIP-35, KIP-511, KIP-584): what this broker answers, and its features.
 
-use wire::codec::Decoder;
 use wire::ErrorCode;
+use wire::codec::Decoder;
 use wire::generated::api_versions_request::ApiVersionsRequest;
 use wire::generated::api_versions_response::{
     ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
 use wire::{ApiKey, Message};
 
-use super::table::{Entry, TABLE};
+use super::table::{self, Entry};
 use super::{Api, Context, ReplyTo, open_response};
+use crate::config::listener::Side;
+use crate::controller::levels;
 use crate::net::{Outcome, Reply};
 
 pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, String> {
     let request: ApiVersionsRequest<'_> = cx.decode()?;
-    if cx.version >= 3 && !(is_software(&request.client_software_name) && is_software(&request.client_software_version)) {
+    if cx.version >= 3 && !(is_software(&request.client_software_name) && is_software(&request.client_software_version))
+    {
         let response = ApiVersionsResponse { error_code: ErrorCode::InvalidRequest as i16, ..Default::default() };
         return Ok(Outcome::Reply(cx.reply(&response)));
     }
     let image = api.router.image();
     let response = ApiVersionsResponse {
-        api_keys: TABLE.iter().map(advertised).collect(),
-        supported_features: supported(cx.version),
+        api_keys: table::offered(cx.side).map(|entry| advertised(entry, api.offers_unstable())).collect(),
+        supported_features: supported(api, cx.version),
         finalized_features_epoch: image.version(),
         finalized_features: image.features().filter(|(_, level)| *level > 0).map(finalized).collect(),
         ..Default::default()
@@ -37,7 +40,10 @@ pub(super) fn unsupported(frame: &[u8]) -> Outcome {
     let Ok(correlation_id) = correlation_id else { return Outcome::Close("a request shorter than its header".into()) };
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion as i16,
-        api_keys: TABLE.iter().filter(|entry| entry.key == ApiKey::ApiVersions).map(advertised).collect(),
+        api_keys: table::find(Side::Broker, ApiKey::ApiVersions as i16)
+            .map(|entry| advertised(entry, false))
+            .into_iter()
+            .collect(),
         ..Default::default()
     };
     let mut e = open_response(ApiKey::ApiVersions, 0, correlation_id);
@@ -46,20 +52,20 @@ pub(super) fn unsupported(frame: &[u8]) -> Outcome {
     Outcome::Reply(Reply::bytes(e.buf))
 }
 
-fn advertised(entry: &Entry) -> ApiVersion {
-    let (min, max) = entry.versions();
+fn advertised(entry: &Entry, unstable: bool) -> ApiVersion {
+    let (min, max) = entry.versions(|| unstable);
     // Older librdkafka turns features off unless it sees Produce from 0 on (KAFKA-18659).
     let min = if entry.key == ApiKey::Produce { 0 } else { min };
     ApiVersion { api_key: entry.key as i16, min_version: min, max_version: max }
 }
 
-fn supported(version: i16) -> Vec<SupportedFeatureKey<'static>> {
-    state::metadata::SUPPORTED_FEATURES
-        .iter()
-        // Clients before version 4 can't read a feature whose lowest level is 0 (KAFKA-17492).
-        .filter(|(_, min, _)| version >= 4 || *min > 0)
-        .map(|(name, min, max)| SupportedFeatureKey { name: (*name).into(), min_version: *min, max_version: *max })
-        .collect()
+fn supported(api: &Api, version: i16) -> Vec<SupportedFeatureKey<'static>> {
+    let features = state::metadata::supported_features(levels(&api.settings.said)).into_iter();
+    // Clients before version 4 can't read a feature whose lowest level is 0 (KAFKA-17492).
+    let readable = features.filter(|(_, min, _)| version >= 4 || *min > 0);
+    let keys =
+        readable.map(|(name, min, max)| SupportedFeatureKey { name: name.into(), min_version: min, max_version: max });
+    keys.collect()
 }
 
 fn finalized((name, level): (&str, i16)) -> FinalizedFeatureKey<'static> {

@@ -15,8 +15,8 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
     let request: InitProducerIdRequest<'_> = cx.decode()?;
     match request.transactional_id.as_deref() {
         Some("") => return Ok(refuse(cx, ErrorCode::InvalidRequest)),
-        // Transactions have no coordinator here yet.
-        Some(_) => return Ok(refuse(cx, ErrorCode::CoordinatorNotAvailable)),
+        // Transactions have no coordinator here yet; as long as they don't, producers had better not ask again.
+        Some(_) => return Ok(refuse(cx, ErrorCode::UnsupportedVersion)),
         None => {}
     }
     if let Some(producer_id) = api.next_producer_id() {

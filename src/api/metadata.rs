@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use state::metadata::{Image, Partition, Topic};
-use wire::Uuid;
 use wire::ErrorCode;
+use wire::Uuid;
 use wire::generated::metadata_request::MetadataRequest;
 use wire::generated::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -25,7 +25,7 @@ pub(super) const ALL_TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
 /// 11, idempotent write 12.
 pub(super) const ALL_CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
 
-const fn bits(codes: &[u32]) -> i32 {
+pub(super) const fn bits(codes: &[u32]) -> i32 {
     let (mut bits, mut i) = (0, 0);
     while i < codes.len() {
         bits |= 1 << codes[i];
@@ -77,7 +77,10 @@ fn respond(api: &Api, cx: &Context, request: &MetadataRequest<'_>, refused: &Ref
         cluster_id: Some(image.cluster_id().to_owned().into()),
         controller_id: api.settings.node_id,
         topics,
-        cluster_authorized_operations: operations(request.include_cluster_authorized_operations, ALL_CLUSTER_OPERATIONS),
+        cluster_authorized_operations: operations(
+            request.include_cluster_authorized_operations,
+            ALL_CLUSTER_OPERATIONS,
+        ),
         ..Default::default()
     }
 }
@@ -140,12 +143,12 @@ fn leader(index: usize, partition: &Partition) -> MetadataResponsePartition {
 
 /// The brokers that can be reached on the listener that was asked, each with its address there.
 pub(super) fn brokers(api: &Api, cx: &Context, image: &Image) -> Vec<MetadataResponseBroker<'static>> {
-    let listener = &api.settings.listeners.broker[cx.listener].name;
+    let asked = api.settings.listeners.broker.get(cx.listener).map_or("", |listener| listener.name.as_str());
     image
         .brokers()
         .filter(|broker| !broker.fenced)
         .filter_map(|broker| {
-            let endpoint = broker.listeners.iter().find(|endpoint| endpoint.name == *listener)?;
+            let endpoint = broker.listeners.iter().find(|endpoint| endpoint.name == asked)?;
             Some(MetadataResponseBroker {
                 node_id: broker.id,
                 host: endpoint.host.clone().into(),

@@ -1,12 +1,15 @@
 //! The APIs of the protocol: one table, one file for each API. Errors of the rooms below become Kafka's codes here and
 //! nowhere else.
 
+mod alter_replica_log_dirs;
+mod answers;
 mod api_versions;
 mod control;
 mod delete_records;
 mod describe_cluster;
 mod describe_configs;
 mod describe_log_dirs;
+mod describe_producers;
 mod describe_topic_partitions;
 mod fetch;
 mod init_producer_id;
@@ -31,6 +34,7 @@ use wire::{ApiKey, Message};
 
 use crate::calls::{Appended, Call, Query, ReadDone, Ticket};
 use crate::config::Broker;
+use crate::config::listener::Side;
 use crate::controller::Controller;
 use crate::net::{Handler, Outcome, Reply, Request, Sequence};
 use crate::partition::Partitions;
@@ -58,6 +62,7 @@ pub struct Api {
 #[derive(Clone)]
 pub(crate) struct Context {
     listener: usize,
+    side: Side,
     key: ApiKey,
     version: i16,
     correlation_id: i32,
@@ -180,6 +185,11 @@ impl Api {
         Outcome::Later
     }
 
+    /// Whether API versions that may still change are offered (`unstable.api.versions.enable`).
+    fn offers_unstable(&self) -> bool {
+        self.settings.said.get("unstable.api.versions.enable").is_some_and(|text| text == "true")
+    }
+
     /// The handle that tasks keep.
     fn shared(&self) -> Rc<Api> {
         self.myself.upgrade().expect("handlers run while their shard lives")
@@ -195,26 +205,29 @@ impl Handler for Api {
         let Some((key, version)) = RequestHeader::peek(&request.frame) else {
             return Outcome::Close("a request shorter than its header".into());
         };
-        let Some(entry) = table::find(key) else { return Outcome::Close(format!("unknown API key {key}")) };
-        if !entry.accepts(version) {
+        let side = self.settings.listeners.side(request.listener);
+        let Some(entry) = table::find(side, key) else {
+            return Outcome::Close(format!("API key {key} is not enabled on this listener"));
+        };
+        if !entry.accepts(version, || self.offers_unstable()) {
             if entry.key == ApiKey::ApiVersions {
                 return api_versions::unsupported(&request.frame);
             }
             return Outcome::Close(format!("{} version {version} is not supported", entry.key.name()));
         }
         let to = ReplyTo { socket: request.socket, sequence: request.sequence };
-        let cx = Context::new(entry.key, version, request.listener, request.frame);
-        cx.and_then(|cx| (entry.handle)(self, &cx, to)).unwrap_or_else(Outcome::Close)
+        let cx = Context::new(entry.key, version, (request.listener, side), request.frame);
+        cx.and_then(|cx| entry.handle(self, &cx, to)).unwrap_or_else(Outcome::Close)
     }
 }
 
 impl Context {
-    fn new(key: ApiKey, version: i16, listener: usize, frame: Chunk) -> Result<Self, String> {
+    fn new(key: ApiKey, version: i16, (listener, side): (usize, Side), frame: Chunk) -> Result<Self, String> {
         let mut d = Decoder::new(&frame);
         let header = RequestHeader::decode(&mut d, key.request_header_version(version));
         let correlation_id = header.map_err(|error| format!("bad request header: {error}"))?.correlation_id;
         let body_at = d.position();
-        Ok(Self { listener, key, version, correlation_id, frame, body_at })
+        Ok(Self { listener, side, key, version, correlation_id, frame, body_at })
     }
 
     /// The name that the client gave itself.
@@ -263,4 +276,3 @@ fn open_response(key: ApiKey, version: i16, correlation_id: i32) -> Encoder {
     encode_response_header(&mut e, correlation_id, key.response_header_version(version));
     e
 }
-

@@ -30,7 +30,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use state::metadata::{Image, ImageBuilder, Position, snapshot_records};
+use state::metadata::{Image, ImageBuilder, METADATA_VERSION_STABLE, Position, snapshot_records};
 use wire::MetadataRecord;
 use wire::records::ControlRecordType;
 
@@ -45,7 +45,7 @@ pub use directories::{Directories, Directory};
 pub use error::{ControllerError, Damage};
 pub use inspect::{Inspection, inspect};
 pub use requests::RequestError;
-pub use start::METADATA_DIR;
+pub use start::{METADATA_DIR, levels};
 
 /// When a snapshot is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Controller {
 
     fn next(&self) -> At {
         let metadata_version = match self.builder.newest().metadata_version() {
-            0 => start::METADATA_VERSION,
+            0 => METADATA_VERSION_STABLE,
             version => version,
         };
         At { offset: self.staged_end.offset, epoch: self.epoch, now_ms: (self.clock)(), metadata_version }

@@ -1,5 +1,6 @@
 //! Loads what is on disk, begins an epoch, and registers this broker.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use state::metadata::decide::{
     RECORDS_PER_REQUEST_MAX, Registration, elect_after_restart, register_broker, unfence_broker,
 };
 use state::metadata::{
-    Endpoint, Image, ImageBuilder, NO_LEADER, SUPPORTED_FEATURES, bootstrap_records, finalised_by_default,
+    Endpoint, Image, ImageBuilder, Levels, METADATA_VERSION_STABLE, NO_LEADER, bootstrap_records, finalised_by_default,
+    supported_features,
 };
 use wire::generated::messages::{
     AbortTransactionRecord, KRaftVersionRecord, LeaderChangeMessage, RegisterControllerRecord, VotersRecord,
@@ -34,8 +36,6 @@ use crate::log::replace::replace;
 
 /// The directory of the metadata log.
 pub const METADATA_DIR: &str = "__cluster_metadata-0";
-/// Level of `metadata.version` that a new cluster has: 4.3-IV0.
-pub(super) const METADATA_VERSION: i16 = 30;
 const PLAINTEXT: i16 = 0;
 
 /// What was read from disk.
@@ -134,7 +134,8 @@ impl Controller {
         if self.builder.newest().metadata_version() == 0 {
             let layers = Layers { fixed: &self.said, cluster: &NONE, node: &NONE };
             let min_insync_replicas = layers.broker("min.insync.replicas").map_or(1, |value| value.number() as i32);
-            self.stage(&bootstrap_records(&finalised_by_default(), min_insync_replicas))?;
+            let finalised = finalised_by_default(levels(&self.said));
+            self.stage(&bootstrap_records(&finalised, min_insync_replicas))?;
         }
         Ok(())
     }
@@ -148,7 +149,9 @@ impl Controller {
             broker_id: self.node_id,
             incarnation_id,
             listeners: settings.listeners.broker.iter().filter_map(endpoint).collect(),
-            features: SUPPORTED_FEATURES.map(|(name, min, max)| (name.to_string(), min, max)).to_vec(),
+            features: supported_features(levels(&settings.said))
+                .map(|(name, min, max)| (name.to_string(), min, max))
+                .to_vec(),
             rack: settings.rack.clone(),
             log_dirs: directories.logs.iter().map(|directory| directory.id).collect(),
             cordoned_log_dirs: None,
@@ -209,8 +212,8 @@ fn format(
     voters: &[(ControlRecordType, Vec<u8>)],
     now_ms: i64,
 ) -> Result<(), ControllerError> {
-    let at = At { offset: 0, epoch: 0, now_ms, metadata_version: METADATA_VERSION };
-    let features: Vec<MetadataRecord> = bootstrap_records(&finalised_by_default(), 1)
+    let at = At { offset: 0, epoch: 0, now_ms, metadata_version: METADATA_VERSION_STABLE };
+    let features: Vec<MetadataRecord> = bootstrap_records(&finalised_by_default(levels(&settings.said)), 1)
         .into_iter()
         .filter(|record| matches!(record, MetadataRecord::FeatureLevel(_)))
         .collect();
@@ -270,7 +273,7 @@ fn register_controller(settings: &Broker, incarnation_id: Uuid) -> MetadataRecor
         incarnation_id,
         zk_migration_ready: false,
         end_points: settings.listeners.controller.iter().filter_map(endpoint).collect(),
-        features: SUPPORTED_FEATURES.map(feature).to_vec(),
+        features: supported_features(levels(&settings.said)).map(feature).to_vec(),
     }
     .into()
 }
@@ -278,6 +281,12 @@ fn register_controller(settings: &Broker, incarnation_id: Uuid) -> MetadataRecor
 fn endpoint(listener: &Listener) -> Option<Endpoint> {
     let (host, port) = address(listener)?;
     Some(Endpoint { name: listener.name.clone(), host, port, security_protocol: PLAINTEXT })
+}
+
+/// Whether feature levels that may still change are offered, and given to a new cluster.
+pub fn levels(said: &BTreeMap<String, String>) -> Levels {
+    let newest = said.get("unstable.feature.versions.enable").is_some_and(|text| text == "true");
+    if newest { Levels::Newest } else { Levels::Stable }
 }
 
 /// Milliseconds since 1970.

@@ -1,9 +1,9 @@
 //! Requests that change metadata: taken to the controller on shard 0, carried out there, answered when every shard has
 //! applied the new image.
 
+mod configs;
 mod create_partitions;
 mod create_topics;
-mod configs;
 mod delete_topics;
 mod describe_quorum;
 
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use shards::{Chunk, Lane, Nanos, ShardId};
 use state::metadata::Image;
-use wire::{ApiKey, ErrorCode};
 use wire::header::RequestHeader;
+use wire::{ApiKey, ErrorCode};
 
 use super::{Api, Context, ReplyTo, table};
 use crate::calls::{Answer, Call, ControlReply, ControlRequest, Query, Ticket};
@@ -90,9 +90,10 @@ impl Api {
 
     async fn run_frame(&self, frame: Vec<u8>, listener: usize) -> ControlReply {
         let peeked = RequestHeader::peek(&frame);
-        let entry = peeked.and_then(|(key, version)| Some((table::find(key)?, version)));
+        let side = self.settings.listeners.side(listener);
+        let entry = peeked.and_then(|(key, version)| Some((table::find(side, key)?, version)));
         let Some((entry, version)) = entry else { return ControlReply::Close };
-        let cx = match Context::new(entry.key, version, listener, Chunk::from(frame)) {
+        let cx = match Context::new(entry.key, version, (listener, side), Chunk::from(frame)) {
             Ok(cx) => cx,
             Err(_) => return ControlReply::Close,
         };

@@ -12,43 +12,50 @@ use super::image::{Image, ResourceType};
 pub const METADATA_VERSION: &str = "metadata.version";
 pub const ELIGIBLE_LEADER_REPLICAS: &str = "eligible.leader.replicas.version";
 
+/// The newest level of `metadata.version` that will not change any more, 4.3-IV0; and the one that still may, 4.4-IV0.
+pub const METADATA_VERSION_STABLE: i16 = 30;
+pub const METADATA_VERSION_NEWEST: i16 = 31;
+
 /// One feature of this release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Feature {
     pub name: &'static str,
     pub min: i16,
     pub max: i16,
-    /// The level that Apache Kafka 4.3 gives a new cluster.
-    pub kafka_level: i16,
-    /// Whether a cluster that ringmill formats gets it. What is finalised is what clients may rely on; and a feature that
-    /// is not finalised can be added later, by an upgrade.
-    pub finalise: bool,
 }
 
 /// Every feature of Apache Kafka 4.3. `kraft.version` is no record of the log; the quorum keeps it.
 pub const FEATURES: [Feature; 6] = [
-    Feature { name: METADATA_VERSION, min: 7, max: 30, kafka_level: 30, finalise: true },
-    Feature { name: ELIGIBLE_LEADER_REPLICAS, min: 0, max: 1, kafka_level: 1, finalise: true },
-    Feature { name: "group.version", min: 0, max: 1, kafka_level: 1, finalise: true },
-    Feature { name: "share.version", min: 0, max: 1, kafka_level: 1, finalise: false },
-    Feature { name: "streams.version", min: 0, max: 1, kafka_level: 1, finalise: false },
-    Feature { name: "transaction.version", min: 0, max: 2, kafka_level: 2, finalise: true },
+    Feature { name: METADATA_VERSION, min: 7, max: METADATA_VERSION_STABLE },
+    Feature { name: ELIGIBLE_LEADER_REPLICAS, min: 0, max: 1 },
+    Feature { name: "group.version", min: 0, max: 1 },
+    Feature { name: "share.version", min: 0, max: 1 },
+    Feature { name: "streams.version", min: 0, max: 1 },
+    Feature { name: "transaction.version", min: 0, max: 2 },
 ];
+
+/// Which levels count: released ones only, or also those that may still change (`unstable.feature.versions.enable`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Levels {
+    Stable,
+    Newest,
+}
 
 /// Name, lowest and highest level of what a broker claims to support (ApiVersions, BrokerRegistration).
-pub const SUPPORTED_FEATURES: [(&str, i16, i16); 7] = [
-    (FEATURES[0].name, FEATURES[0].min, FEATURES[0].max),
-    (FEATURES[1].name, FEATURES[1].min, FEATURES[1].max),
-    (FEATURES[2].name, FEATURES[2].min, FEATURES[2].max),
-    ("kraft.version", 0, 1),
-    (FEATURES[3].name, FEATURES[3].min, FEATURES[3].max),
-    (FEATURES[4].name, FEATURES[4].min, FEATURES[4].max),
-    (FEATURES[5].name, FEATURES[5].min, FEATURES[5].max),
-];
+pub fn supported_features(levels: Levels) -> [(&'static str, i16, i16); 7] {
+    let metadata_version = match levels {
+        Levels::Stable => METADATA_VERSION_STABLE,
+        Levels::Newest => METADATA_VERSION_NEWEST,
+    };
+    let [_, elr, group, share, streams, transaction] = FEATURES.map(|feature| (feature.name, feature.min, feature.max));
+    let metadata = (METADATA_VERSION, FEATURES[0].min, metadata_version);
+    [metadata, elr, group, ("kraft.version", 0, 1), share, streams, transaction]
+}
 
-/// What a cluster formatted by ringmill finalises.
-pub fn finalised_by_default() -> Vec<(&'static str, i16)> {
-    FEATURES.iter().filter(|feature| feature.finalise).map(|feature| (feature.name, feature.kafka_level)).collect()
+/// What a new cluster finalises, as Apache Kafka 4.3 does: every feature at its highest level.
+pub fn finalised_by_default(levels: Levels) -> Vec<(&'static str, i16)> {
+    let supported = supported_features(levels).into_iter();
+    supported.filter(|(name, ..)| *name != "kraft.version").map(|(name, _, max)| (name, max)).collect()
 }
 
 /// The first records of a new cluster, one metadata transaction: the finalised features, `metadata.version` first, and

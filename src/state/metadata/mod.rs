@@ -15,8 +15,8 @@ mod replay;
 mod snapshot;
 
 pub use features::{
-    ELIGIBLE_LEADER_REPLICAS, FEATURES, Feature, METADATA_VERSION, SUPPORTED_FEATURES, bootstrap_records,
-    finalised_by_default, record_version,
+    ELIGIBLE_LEADER_REPLICAS, FEATURES, Feature, Levels, METADATA_VERSION, METADATA_VERSION_NEWEST,
+    METADATA_VERSION_STABLE, bootstrap_records, finalised_by_default, record_version, supported_features,
 };
 pub use image::{
     Broker, ConfigResource, Configs, Endpoint, Image, NO_LEADER, Partition, Position, ResourceType, Topic, TopicChange,

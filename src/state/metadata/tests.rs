@@ -37,7 +37,7 @@ impl Cluster {
     pub(super) fn new() -> Self {
         let mut cluster =
             Self { builder: ImageBuilder::new(Image::new("4L6g3nShT-eMCtK--X86sw")), next_id: 1000, offset: -1 };
-        cluster.write(bootstrap_records(&finalised_by_default(), 1));
+        cluster.write(bootstrap_records(&finalised_by_default(Levels::Stable), 1));
         cluster
     }
 
@@ -101,7 +101,7 @@ pub(super) fn registration(id: i32) -> Registration {
             port: 9092,
             security_protocol: 0,
         }],
-        features: SUPPORTED_FEATURES.iter().map(|(name, min, max)| ((*name).to_owned(), *min, *max)).collect(),
+        features: supported_features(Levels::Stable).map(|(name, min, max)| (name.to_owned(), min, max)).to_vec(),
         rack: (id > 10).then(|| format!("rack{}", id % 3)),
         log_dirs: vec![Uuid(700 + id as u128)],
         cordoned_log_dirs: None,
