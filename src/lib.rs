@@ -1,5 +1,6 @@
 //! ringmill: a broker for clients of Apache Kafka, one shard per core. The codemap in miniature, in reading order;
 //! docs/ARCHITECTURE.md tells the path of a produce and of a fetch through these rooms.
+#![forbid(unsafe_code)]
 
 pub mod start;
 

@@ -1,4 +1,5 @@
 //! The one binary. `ringmill serve` starts a broker; the rest looks at settings and files.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
