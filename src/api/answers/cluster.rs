@@ -198,8 +198,8 @@ fn update_feature(api: &Api, image: &Image, update: &FeatureUpdateKey<'_>) -> Re
     let Some((_, min, max)) = supported else {
         return Err((ErrorCode::InvalidUpdateVersion, format!("{name} is not a known feature")));
     };
-    let now = if name == "kraft.version" { None } else { Some(image.feature(name)) };
-    if now == Some(level) {
+    let now = if name == "kraft.version" { api.kraft_version } else { image.feature(name) };
+    if now == level {
         return Ok(());
     }
     let from = if name == METADATA_VERSION { min } else { 0 };

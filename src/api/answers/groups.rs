@@ -15,18 +15,21 @@ use wire::messages::{
 };
 
 use super::{Answer, Api, Context, GROUPS, NOT_SERVED, SHARE_GROUPS, TRANSACTIONS, text};
-use crate::api::metadata::{OPERATIONS_NOT_ASKED, bits};
+use crate::api::metadata::{OPERATIONS_NOT_ASKED, bits, brokers};
+use crate::net::Reply;
 
 /// All operations on a group: read 3, delete 6, describe 8, describe configs 10, alter configs 11.
 const ALL_GROUP_OPERATIONS: i32 = bits(&[3, 6, 8, 10, 11]);
 
 const GROUP_NOT_FOUND: i16 = ErrorCode::GroupIdNotFound as i16;
 
-/// Clients look here first (KIP-699). COORDINATOR_NOT_AVAILABLE would make them ask for ever.
-pub(in crate::api) fn find_coordinator(_: &Api, cx: &Context) -> Answer {
+/// Clients look here first (KIP-699). A group's coordinator is this node: consumers that assign partitions by hand ask
+/// it for offsets (there are none) and go on; those that would join are refused by name. Coordinators of transactions and
+/// share groups do not exist; COORDINATOR_NOT_AVAILABLE would make clients ask for ever.
+pub(in crate::api) fn find_coordinator(api: &Api, cx: &Context) -> Answer {
     let request: FindCoordinatorRequest<'_> = cx.decode()?;
     let absent = match request.key_type {
-        0 => GROUPS,
+        0 => return Ok(this_node(api, cx, &request)),
         1 => TRANSACTIONS,
         2 => SHARE_GROUPS,
         kind => return Err(format!("unknown coordinator type {kind}")),
@@ -47,6 +50,29 @@ pub(in crate::api) fn find_coordinator(_: &Api, cx: &Context) -> Answer {
         coordinators: coordinators.collect(),
         ..Default::default()
     }))
+}
+
+fn this_node(api: &Api, cx: &Context, request: &FindCoordinatorRequest<'_>) -> Reply {
+    let image = api.router.image();
+    let node = brokers(api, cx, &image).into_iter().find(|broker| broker.node_id == api.settings.node_id);
+    let Some(node) = node else {
+        let error_code = ErrorCode::CoordinatorNotAvailable as i16;
+        return cx.reply(&FindCoordinatorResponse { error_code, node_id: -1, port: -1, ..Default::default() });
+    };
+    let coordinators = request.coordinator_keys.iter().map(|key| Coordinator {
+        key: key.as_ref().into(),
+        node_id: node.node_id,
+        host: node.host.clone(),
+        port: node.port,
+        ..Default::default()
+    });
+    cx.reply(&FindCoordinatorResponse {
+        node_id: node.node_id,
+        host: node.host.clone(),
+        port: node.port,
+        coordinators: coordinators.collect(),
+        ..Default::default()
+    })
 }
 
 pub(in crate::api) fn join(_: &Api, cx: &Context) -> Answer {

@@ -3,9 +3,10 @@
 use wire::generated::offset_commit_response::{
     OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
-use wire::generated::offset_fetch_request::OffsetFetchRequestTopic;
+use wire::generated::offset_fetch_request::OffsetFetchRequestTopics;
 use wire::generated::offset_fetch_response::{
-    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic,
+    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use wire::messages::{OffsetCommitRequest, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest};
 
@@ -25,32 +26,40 @@ pub(in crate::api) fn commit(_: &Api, cx: &Context) -> Answer {
     Ok(cx.reply(&OffsetCommitResponse { topics: topics.collect(), ..Default::default() }))
 }
 
-/// The error stands with each partition before version 2, with the whole answer before 8, and then with each group.
+/// No group has committed anything: offset -1 for whatever is asked, which is no error, and nothing when all are asked.
 pub(in crate::api) fn fetch(_: &Api, cx: &Context) -> Answer {
     let request: OffsetFetchRequest<'_> = cx.decode()?;
-    let topics = request.topics.iter().flatten().filter(|_| cx.version < 2).map(refused_topic);
+    let topics = request.topics.iter().flatten().map(|topic| OffsetFetchResponseTopic {
+        name: topic.name.as_ref().into(),
+        partitions: topic.partition_indexes.iter().map(|index| nothing(*index)).collect(),
+    });
     let groups = request.groups.iter().map(|group| OffsetFetchResponseGroup {
         group_id: group.group_id.as_ref().into(),
-        error_code: NOT_SERVED,
+        topics: group.topics.iter().flatten().map(nothing_of_topic).collect(),
         ..Default::default()
     });
-    Ok(cx.reply(&OffsetFetchResponse {
-        topics: topics.collect(),
-        error_code: NOT_SERVED,
-        groups: groups.collect(),
-        ..Default::default()
-    }))
+    Ok(cx.reply(&OffsetFetchResponse { topics: topics.collect(), groups: groups.collect(), ..Default::default() }))
 }
 
-fn refused_topic<'a>(topic: &'a OffsetFetchRequestTopic<'_>) -> OffsetFetchResponseTopic<'a> {
-    let partitions = topic.partition_indexes.iter().map(|index| OffsetFetchResponsePartition {
+fn nothing(partition_index: i32) -> OffsetFetchResponsePartition<'static> {
+    let (committed_offset, committed_leader_epoch) = (-1, -1);
+    let metadata = Some("".into());
+    OffsetFetchResponsePartition { partition_index, committed_offset, committed_leader_epoch, metadata, error_code: 0 }
+}
+
+fn nothing_of_topic<'a>(topic: &'a OffsetFetchRequestTopics<'_>) -> OffsetFetchResponseTopics<'a> {
+    let partitions = topic.partition_indexes.iter().map(|index| OffsetFetchResponsePartitions {
         partition_index: *index,
         committed_offset: -1,
         committed_leader_epoch: -1,
         metadata: Some("".into()),
-        error_code: NOT_SERVED,
+        error_code: 0,
     });
-    OffsetFetchResponseTopic { name: topic.name.as_ref().into(), partitions: partitions.collect() }
+    OffsetFetchResponseTopics {
+        name: topic.name.as_ref().into(),
+        topic_id: topic.topic_id,
+        partitions: partitions.collect(),
+    }
 }
 
 pub(in crate::api) fn delete(_: &Api, cx: &Context) -> Answer {
