@@ -33,6 +33,7 @@ struct Ground {
     settings: Arc<Broker>,
     directories: Arc<Vec<Directory>>,
     image: Arc<Image>,
+    kraft_version: i16,
     controller: Mutex<Option<Controller>>,
     listeners: Mutex<Vec<TcpListener>>,
     farewell: Arc<Mutex<Farewell>>,
@@ -56,6 +57,7 @@ impl Server {
         let ground = Ground {
             directories: Arc::new(found(&directories).map_err(|error| error.to_string())?),
             image: Arc::clone(controller.image()),
+            kraft_version: controller.kraft_version(),
             controller: Mutex::new(Some(controller)),
             listeners: Mutex::new(listeners),
             settings: Arc::clone(&settings),
@@ -113,7 +115,7 @@ impl Ground {
             partitions.adopt_doomed(self.directories.iter().flat_map(|one| one.deleted.clone()).collect());
         }
         let router = Rc::new(Router::new(core.clone(), Arc::clone(&self.image)));
-        let api = Api::new(core.clone(), Arc::clone(&self.settings), router, partitions);
+        let api = Api::new(core.clone(), Arc::clone(&self.settings), router, partitions, self.kraft_version);
         if core.id() == CONTROLLER {
             let controller = lock(&self.controller).take().expect("shard 0 is made once");
             api.host_controller(controller);

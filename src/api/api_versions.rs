@@ -22,11 +22,12 @@ pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, S
         return Ok(Outcome::Reply(cx.reply(&response)));
     }
     let image = api.router.image();
+    let kraft = [("kraft.version", api.kraft_version)];
     let response = ApiVersionsResponse {
         api_keys: table::offered(cx.side).map(|entry| advertised(entry, api.offers_unstable())).collect(),
         supported_features: supported(api, cx.version),
         finalized_features_epoch: image.version(),
-        finalized_features: image.features().filter(|(_, level)| *level > 0).map(finalized).collect(),
+        finalized_features: image.features().chain(kraft).filter(|(_, level)| *level > 0).map(finalized).collect(),
         ..Default::default()
     };
     Ok(Outcome::Reply(cx.reply(&response)))

@@ -47,6 +47,8 @@ pub struct Api {
     pub(crate) settings: Arc<Broker>,
     pub(crate) router: Rc<Router>,
     pub(crate) partitions: Rc<Partitions>,
+    /// Finalised level of `kraft.version`, which is no part of the image; it never changes here.
+    kraft_version: i16,
     produces: produce::Produces,
     fetches: fetch::Fetches,
     ready: RefCell<Vec<(ReplyTo, Option<Reply>)>>,
@@ -79,7 +81,13 @@ pub(crate) struct ReplyTo {
 }
 
 impl Api {
-    pub fn new(core: Core<Call>, settings: Arc<Broker>, router: Rc<Router>, partitions: Rc<Partitions>) -> Rc<Self> {
+    pub fn new(
+        core: Core<Call>,
+        settings: Arc<Broker>,
+        router: Rc<Router>,
+        partitions: Rc<Partitions>,
+        kraft_version: i16,
+    ) -> Rc<Self> {
         let slots = settings.fetch_session_slots.div_ceil(usize::from(core.count()));
         let seed = core.wall_ms() as u32 ^ core.now().0 as u32;
         let fetches = fetch::Fetches::new(core.id().0, core.count(), slots, seed);
@@ -88,6 +96,7 @@ impl Api {
             settings,
             router,
             partitions,
+            kraft_version,
             produces: produce::Produces::default(),
             fetches,
             ready: RefCell::default(),

@@ -105,6 +105,11 @@ impl Controller {
         self.broker_epoch
     }
 
+    /// Finalised level of `kraft.version`: 1 where the voters stand in the log (KIP-853), else 0.
+    pub fn kraft_version(&self) -> i16 {
+        i16::from(!self.snapshots.control.is_empty())
+    }
+
     /// Raft epoch in which this node leads.
     pub fn epoch(&self) -> i32 {
         self.epoch

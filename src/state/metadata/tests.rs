@@ -139,9 +139,12 @@ fn a_new_cluster_begins_with_its_features() {
         ("eligible.leader.replicas.version", 1),
         ("group.version", 1),
         ("metadata.version", 30),
+        ("share.version", 1),
+        ("streams.version", 1),
         ("transaction.version", 2),
     ];
     assert_eq!(features, expected);
+    assert_eq!(finalised_by_default(Levels::Newest)[0], (METADATA_VERSION, 31));
     assert_eq!(cluster.image().config(ResourceType::Broker, "", "min.insync.replicas"), Some("1"));
     assert!(matches!(&snapshot(cluster.image())[0], MetadataRecord::FeatureLevel(it) if it.name == METADATA_VERSION));
 }
