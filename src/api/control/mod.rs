@@ -133,6 +133,8 @@ impl Api {
         let image = control.image();
         let version = image.version();
         if version > control.published.replace(version.max(control.published.get())) {
+            // A topic that is created anew must not find the recovery points of a deleted one for long.
+            control.checkpoint_due.set(Nanos(0));
             for shard in 0..self.core.count() {
                 self.core.call(ShardId(shard), Lane::Request, Call::Publish(Arc::clone(&image)));
             }
