@@ -28,17 +28,30 @@ impl Broker {
 
     /// Starts with these settings on top of the embedded default; the control has its own.
     pub(crate) fn with(overrides: &[&str]) -> Broker {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("ringmill-test-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&dir).expect("the temporary directory takes a new directory");
+        let dir = Broker::new_dir();
         if let Ok(bootstrap) = std::env::var("RINGMILL_TEST_BOOTSTRAP") {
             let pid = std::env::var("RINGMILL_TEST_PID").ok().and_then(|pid| pid.parse().ok());
             let address = bootstrap.parse().expect("RINGMILL_TEST_BOOTSTRAP is an address and a port");
             return Broker { address, pid: pid.expect("RINGMILL_TEST_PID is a number"), child: None, dir };
         }
         let probe = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = probe.expect("loopback has a free port");
+        Broker::launch(dir, probe.expect("loopback has a free port"), overrides)
+    }
+
+    /// Not for the control: listens at `address`.
+    pub(crate) fn at(address: SocketAddr, overrides: &[&str]) -> Broker {
+        Broker::launch(Broker::new_dir(), address, overrides)
+    }
+
+    fn new_dir() -> PathBuf {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("ringmill-test-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("the temporary directory takes a new directory");
+        dir
+    }
+
+    fn launch(dir: PathBuf, address: SocketAddr, overrides: &[&str]) -> Broker {
         let log = std::fs::File::create(dir.join("broker.log")).expect("a new file");
         let binary = std::env::var_os("RINGMILL_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_ringmill").into());
         let mut command = Command::new(binary);
@@ -49,6 +62,16 @@ impl Broker {
         let broker = Broker { address, pid: child.id(), child: Some(child), dir };
         broker.wait_until_it_answers();
         broker
+    }
+
+    /// Kills this one and starts another on its directory and address.
+    pub(crate) fn restarted(mut self) -> Broker {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let dir = std::mem::replace(&mut self.dir, Broker::new_dir());
+        Broker::launch(dir, self.address, &[])
     }
 
     fn wait_until_it_answers(&self) {

@@ -5,6 +5,7 @@
 //! Apache Kafka, whose answers are the expected ones. What Kafka does not survive is left out there.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod batches;
 mod broker;
 mod crowd;
@@ -12,4 +13,5 @@ mod frames;
 mod produce;
 mod raw;
 mod reading;
+mod serving;
 mod topics;
