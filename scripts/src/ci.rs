@@ -1,12 +1,12 @@
 //! The checks that cargo runs, and the order of everything.
 
 use crate::deps;
-use crate::interop::{self, Options};
+use crate::interop::{self, Options, Scratch};
 use crate::process;
 use crate::tally::Tally;
 use crate::{codegen, tidy};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 /// Long enough to build everything from nothing on two cores.
@@ -16,7 +16,7 @@ const BUILD: Duration = Duration::from_secs(1200);
 const PARTS: [&str; 4] = ["unit", "oracle", "interop", "crash"];
 
 pub(crate) fn run(tally: &mut Tally) {
-    tally.check("cargo fmt", || cargo(&["fmt", "--all", "--check"]));
+    tally.check("cargo fmt", || cargo(&["fmt", "--all", "--check", "--", "--color=never"]));
     tidy::run(tally);
     tally.check("generated code is current", || codegen::run(true, None, deps::kafka_libs).map(|()| String::new()));
     tally.check("cargo clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
@@ -48,22 +48,27 @@ pub(crate) fn everything(mut options: Options, tally: &mut Tally) {
     }
 }
 
-/// Tests against Apache Kafka's own classes: cargo tests with "oracle" in their path, which are ignored, or look at
-/// nothing, where its jars are not at hand.
+/// Tests against Apache Kafka's own classes and files: cargo tests that are ignored, or look at nothing, where the
+/// environment does not say where those are.
 fn oracles(tally: &mut Tally) {
     let mut libs = PathBuf::new();
     let installed = tally.check("oracle: Kafka's jars are installed", || {
         libs = deps::kafka_libs()?;
         Ok(String::new())
     });
-    if installed {
-        let kept = [("RINGMILL_KAFKA_LIBS", libs.as_os_str())];
-        tests_with(
-            tally,
-            "oracle",
-            &["test", "--workspace", "--no-fail-fast", "oracle", "--", "--include-ignored"],
-            &kept,
-        );
+    let scratch = Scratch::new("oracle");
+    let mut log = PathBuf::new();
+    let written = installed
+        && tally.check("oracle: a log that Apache Kafka wrote", || {
+            log = interop::log_of_kafka(&libs, &scratch.0)?;
+            Ok(String::new())
+        });
+    if written {
+        let run = deps::root().join("scripts/interop/kafka/run");
+        let names = [("RINGMILL_KAFKA_LIBS", libs.as_ref()), ("KAFKA_RUN", run.as_ref()), ("KAFKA_LOG", log.as_ref())];
+        let filters = ["oracle", "kafka_tests"];
+        let args = ["test", "--workspace", "--no-fail-fast", "--lib", "--", "--include-ignored"];
+        tests_with(tally, "oracle", &[&args[..], &filters[..]].concat(), &names);
     }
 }
 
@@ -89,7 +94,7 @@ pub(crate) fn tests_with(tally: &mut Tally, name: &str, args: &[&str], env: &[(&
     let mut counts = (0, 0);
     tally.check(name, || {
         let mut command = Command::new("cargo");
-        command.current_dir(deps::root()).args(args).envs(env.iter().copied()).stderr(Stdio::piped());
+        command.current_dir(deps::root()).args(args).envs(env.iter().copied()).env("RUST_BACKTRACE", "0");
         let output = process::run_with(&mut command, b"", BUILD)?;
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         counts = count(&out);
@@ -115,7 +120,9 @@ fn count(out: &str) -> (u64, u64) {
 /// What a test run printed, without the tests that passed and without cargo's progress.
 fn failures(out: &str, err: &str) -> String {
     let quiet = ["   Compiling", "    Finished", "     Running", "   Doc-tests", "running "];
-    let told = |line: &&str| !line.ends_with("... ok") && !quiet.iter().any(|start| line.starts_with(start));
+    let fine =
+        |line: &str| line.ends_with("... ok") || line.contains("... ignored") || line.starts_with("test result: ok");
+    let told = |line: &&str| !fine(line) && !quiet.iter().any(|start| line.starts_with(start));
     let lines: Vec<&str> = out.lines().chain(err.lines()).filter(|line| !line.is_empty()).filter(told).collect();
     lines[lines.len().saturating_sub(120)..].join("\n")
 }

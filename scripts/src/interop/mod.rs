@@ -15,10 +15,12 @@ mod server;
 mod tools;
 
 use crate::deps;
+use crate::process;
 use crate::tally::Tally;
 use java::Java;
 use server::{Kind, Server};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The parts of the suite, in the order in which they run.
 pub(crate) const PARTS: [&str; 7] = ["tools", "kcat", "python", "matrix", "dump", "hostile", "crash"];
@@ -82,7 +84,7 @@ pub(crate) fn run(options: &Options, tally: &mut Tally) {
         tally.check("interop", || Err(format!("no such part: {unknown:?}; there are {PARTS:?}")));
         return;
     }
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("interop");
     let mut prepared = None;
     tally.check("interop: what the clients need is installed", || {
         prepared = Some(prepare(options, &scratch.0)?);
@@ -163,12 +165,24 @@ fn kind(options: &Options, libs: &Path) -> Result<Kind, String> {
     Ok(Kind::Ringmill { binary: options.binary.clone().map_or_else(crate::ci::build_broker, Ok)? })
 }
 
+/// The directory of a partition that Apache Kafka wrote and closed: some segments with their indexes.
+pub(crate) fn log_of_kafka(libs: &Path, scratch: &Path) -> Result<PathBuf, String> {
+    let kind = Kind::Kafka { libs: libs.to_owned() };
+    let mut server = Server::create(&kind, &scratch.join("kafka"), &[("log.segment.bytes", "1048576")])?;
+    let mut producer = server::java(libs, "-Xmx256m");
+    producer.args(["org.apache.kafka.tools.ProducerPerformance", "--bootstrap-server", &server.bootstrap()]);
+    producer.args(["--topic", "written", "--num-records", "20000", "--record-size", "200", "--throughput", "-1"]);
+    process::output(&mut producer, b"", Duration::from_secs(120))?;
+    server.stop()?;
+    Ok(server.data().join("written-0"))
+}
+
 /// A directory that goes away with the run; `KEEP=1` keeps it for a look at the broker's log and data.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn new() -> Scratch {
-        let dir = std::env::temp_dir().join(format!("ringmill-interop-{}", std::process::id()));
+    pub(crate) fn new(what: &str) -> Scratch {
+        let dir = std::env::temp_dir().join(format!("ringmill-{what}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("the temporary directory takes a new directory");
         Scratch(dir)
     }
