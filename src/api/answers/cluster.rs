@@ -1,7 +1,7 @@
 //! The cluster as a whole: one broker leads every partition for good, replicas have nowhere to move, and features stay
 //! where the format put them.
 
-use state::metadata::{Image, METADATA_VERSION, Partition, ResourceType, supported_features};
+use state::metadata::{Image, Partition, ResourceType, supported_features};
 use wire::ErrorCode;
 use wire::generated::alter_partition_reassignments_request::{
     AlterPartitionReassignmentsRequest, ReassignablePartition, ReassignableTopic,
@@ -202,9 +202,8 @@ fn update_feature(api: &Api, image: &Image, update: &FeatureUpdateKey<'_>) -> Re
     if now == level {
         return Ok(());
     }
-    let from = if name == METADATA_VERSION { min } else { 0 };
-    if !(from..=max).contains(&level) {
-        let words = format!("{name} can't be {level}: levels {from} to {max} are supported");
+    if !(min..=max).contains(&level) {
+        let words = format!("{name} can't be {level}: levels {min} to {max} are supported");
         return Err((ErrorCode::InvalidUpdateVersion, words));
     }
     Err((ErrorCode::FeatureUpdateFailed, format!("this release can't change the level of {name}")))

@@ -93,9 +93,8 @@ impl Api {
         let side = self.settings.listeners.side(listener);
         let entry = peeked.and_then(|(key, version)| Some((table::find(side, key)?, version)));
         let Some((entry, version)) = entry else { return ControlReply::Close };
-        let cx = match Context::new(entry.key, version, (listener, side), Chunk::from(frame)) {
-            Ok(cx) => cx,
-            Err(_) => return ControlReply::Close,
+        let Ok(cx) = Context::new(entry.key, version, (listener, side), Chunk::from(frame)) else {
+            return ControlReply::Close;
         };
         let bytes = match entry.key {
             ApiKey::CreateTopics => create_topics::run(self, &cx).await,
