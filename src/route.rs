@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use shards::{Core, Lane, ShardId};
-use state::metadata::{Image, shard_of};
+use state::metadata::{Image, TopicChange, shard_of};
 use wire::Uuid;
 
 use crate::calls::{Answer, Append, Call, ControlReply, ControlRequest, Query, Read, Ticket};
@@ -71,7 +71,8 @@ enum Heard {
 
 impl Router {
     pub fn new(core: Core<Call>, image: Arc<Image>) -> Self {
-        let router = Self { core, image: RefCell::new(Arc::clone(&image)), topics: RefCell::default(), asks: RefCell::default() };
+        let nothing = RefCell::new(Arc::new(Image::new(image.cluster_id())));
+        let router = Self { core, image: nothing, topics: RefCell::default(), asks: RefCell::default() };
         router.apply(image);
         router
     }
@@ -80,18 +81,21 @@ impl Router {
         Arc::clone(&self.image.borrow())
     }
 
-    /// Takes over a newer image.
+    /// Takes over a newer image; only what changed is routed anew.
     pub fn apply(&self, image: Arc<Image>) {
-        let mut topics = Topics::default();
-        let old = self.topics.take();
-        for topic in image.topics() {
-            // Routes of topics that did not change are kept: a topic of many partitions is not worked through again.
-            let kept = old.by_id.get(&topic.id).filter(|kept| kept.owners.len() == topic.partitions.len());
-            let route = kept.cloned().unwrap_or_else(|| self.route(topic));
+        let mut topics = self.topics.borrow_mut();
+        for change in image.topic_changes(&self.image.borrow()) {
+            let route = match &change {
+                TopicChange::Deleted(topic) => {
+                    topics.by_name.remove(&*topic.name);
+                    topics.by_id.remove(&topic.id);
+                    continue;
+                }
+                TopicChange::Created(topic) | TopicChange::Changed { new: topic, .. } => self.route(topic),
+            };
             topics.by_name.insert(Arc::clone(&route.name), Rc::clone(&route));
             topics.by_id.insert(route.id, route);
         }
-        *self.topics.borrow_mut() = topics;
         *self.image.borrow_mut() = image;
     }
 

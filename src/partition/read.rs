@@ -25,7 +25,8 @@ impl Partition {
             let (log_start_offset, high_watermark) = (result.log_start_offset, result.high_watermark);
             return Err(ReadError::OutOfRange { log_start_offset, high_watermark });
         }
-        if result.diverging.is_some() || spec.offset >= bound || spec.bytes_max == 0 {
+        let wants_bytes = spec.bytes_max > 0 || spec.at_least_one;
+        if result.diverging.is_some() || spec.offset >= bound || !wants_bytes {
             return Ok(result);
         }
         let plan =

@@ -34,8 +34,7 @@ impl Broker {
             let address = bootstrap.parse().expect("RINGMILL_TEST_BOOTSTRAP is an address and a port");
             return Broker { address, pid: pid.expect("RINGMILL_TEST_PID is a number"), child: None, dir };
         }
-        let probe = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        Broker::launch(dir, probe.expect("loopback has a free port"), overrides)
+        Broker::launch(dir, free_address(), overrides)
     }
 
     /// Not for the control: listens at `address`.
@@ -64,14 +63,14 @@ impl Broker {
         broker
     }
 
-    /// Kills this one and starts another on its directory and address.
+    /// Kills this one and starts another on its directory, at another address: the old one may be somebody's by now.
     pub(crate) fn restarted(mut self) -> Broker {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
         let dir = std::mem::replace(&mut self.dir, Broker::new_dir());
-        Broker::launch(dir, self.address, &[])
+        Broker::launch(dir, free_address(), &[])
     }
 
     fn wait_until_it_answers(&self) {
@@ -122,6 +121,11 @@ impl Broker {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
+}
+
+fn free_address() -> SocketAddr {
+    let probe = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    probe.expect("loopback has a free port")
 }
 
 impl Drop for Broker {

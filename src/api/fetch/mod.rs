@@ -43,6 +43,8 @@ struct Pending {
     items: Vec<Item>,
     /// Answers of other shards that have not come.
     missing: u32,
+    /// This shard's partitions tell it when they grow.
+    watching: bool,
     /// A partition grew while answers of other shards were still to come: look again when they are here.
     stale: bool,
     /// Bytes that have to be appended before it is worth looking again; `None` until it is parked.
@@ -106,6 +108,7 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
         committed_only: walk.isolation_level == READ_COMMITTED,
         items,
         missing: 0,
+        watching: false,
         stale: false,
         wanted: None,
         session,
@@ -206,6 +209,10 @@ fn look(api: &Api, ticket: Ticket) {
             }
         }
     }
+    // What is read here may grow while the answers of other shards are on their way.
+    if pending.missing > 0 && may_wait {
+        watch(api, ticket, pending);
+    }
 }
 
 /// The reply, if there is enough to say or nothing left to wait for; else the fetch is parked.
@@ -221,9 +228,9 @@ fn conclude(api: &Api, ticket: Ticket) -> Option<Reply> {
     if !enough && api.core.now() < pending.deadline {
         let wanted = pending.bytes_min.saturating_sub(bytes) as i64;
         if pending.wanted.replace(wanted).is_none() {
-            watch(api, ticket, pending);
             api.expire_at(pending.deadline, ticket);
         }
+        watch(api, ticket, pending);
         return None;
     }
     let pending = table.remove(ticket)?;
@@ -251,18 +258,21 @@ fn clip(pending: &mut Pending) {
     }
 }
 
-fn watch(api: &Api, ticket: Ticket, pending: &Pending) {
+fn watch(api: &Api, ticket: Ticket, pending: &mut Pending) {
+    if std::mem::replace(&mut pending.watching, true) {
+        return;
+    }
     for item in pending.items.iter().filter(|item| item.place == Some(Place::Here)) {
         api.partitions.watch(api.core.id(), &item.partition(), ticket);
     }
 }
 
-/// Watches are set when a fetch is parked and, on other shards, when it reads.
+/// Watches are set when a fetch begins to wait, and on other shards when it reads.
 fn unwatch(api: &Api, ticket: Ticket, pending: &Pending) {
     let mut told = Vec::new();
     for item in &pending.items {
         match item.place {
-            Some(Place::Here) if pending.wanted.is_some() => {
+            Some(Place::Here) if pending.watching => {
                 api.partitions.unwatch(api.core.id(), &item.partition(), ticket);
             }
             Some(Place::There(shard)) if !told.contains(&shard) => {
