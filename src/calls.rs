@@ -19,18 +19,37 @@ pub enum Call {
     Read(Read),
     ReadDone(Box<ReadDone>),
     /// A partition that this fetch watches has grown by so many readable bytes.
-    Grew { fetch: Ticket, bytes: u64 },
+    Grew {
+        fetch: Ticket,
+        bytes: u64,
+    },
     /// The fetch was answered or is gone: forget its watches.
-    Unwatch { fetch: Ticket },
+    Unwatch {
+        fetch: Ticket,
+    },
     /// Questions about partitions that need no speed.
-    Ask { ask: Ticket, query: Box<Query> },
-    Answer { ask: Ticket, answer: Box<Answer> },
+    Ask {
+        ask: Ticket,
+        query: Box<Query>,
+    },
+    Answer {
+        ask: Ticket,
+        answer: Box<Answer>,
+    },
     /// Work for the controller, which lives on shard 0.
-    Control { ask: Ticket, request: Box<ControlRequest> },
-    Controlled { ask: Ticket, reply: Box<ControlReply> },
+    Control {
+        ask: Ticket,
+        request: Box<ControlRequest>,
+    },
+    Controlled {
+        ask: Ticket,
+        reply: Box<ControlReply>,
+    },
     /// The controller's newest metadata image; answered by `Applied` when partitions were opened and closed after it.
     Publish(Arc<Image>),
-    Applied { version: i64 },
+    Applied {
+        version: i64,
+    },
 }
 
 /// Names a pending request on the shard that asked; a stale one finds nothing.
@@ -260,7 +279,10 @@ pub enum ControlReply {
     Close,
     /// Why a topic could not be created, for those that could not.
     Created(Vec<(String, CreateRefused)>),
-    ProducerIds { first: i64, count: i64 },
+    ProducerIds {
+        first: i64,
+        count: i64,
+    },
     Failed(String),
 }
 
@@ -269,4 +291,3 @@ pub enum CreateRefused {
     InvalidName,
     Other,
 }
-

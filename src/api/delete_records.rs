@@ -39,7 +39,9 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
     let (router, reply) = (Rc::clone(&api.router), cx.later());
     Ok(api.spawn(to, async move {
         for (shard, items) in groups {
-            if let Answer::DeleteRecords(answers) = router.ask(shards::ShardId(shard), Query::DeleteRecords(items)).await {
+            if let Answer::DeleteRecords(answers) =
+                router.ask(shards::ShardId(shard), Query::DeleteRecords(items)).await
+            {
                 for (slot, answer) in answers {
                     slots[slot as usize] = answer.map_err(code);
                 }

@@ -27,7 +27,8 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
         let request: DescribeLogDirsRequest<'_> = reply.decode().ok()?;
         let wanted: Vec<LogSize> = sizes.into_iter().filter(|size| is_wanted(&request, size)).collect();
         let directories = api.settings.log_dirs.iter().enumerate();
-        let results = directories.map(|(index, path)| directory(path, wanted.iter().filter(|size| size.directory == index)));
+        let results =
+            directories.map(|(index, path)| directory(path, wanted.iter().filter(|size| size.directory == index)));
         Some(reply.reply(&DescribeLogDirsResponse { results: results.collect(), ..Default::default() }))
     }))
 }
@@ -46,7 +47,8 @@ fn directory<'a>(path: &std::path::Path, sizes: impl Iterator<Item = &'a LogSize
             ..Default::default()
         });
     }
-    let (total_bytes, usable_bytes) = shards::disk_space(path).map_or((-1, -1), |(total, free)| (total as i64, free as i64));
+    let (total_bytes, usable_bytes) =
+        shards::disk_space(path).map_or((-1, -1), |(total, free)| (total as i64, free as i64));
     let topics = topics.into_iter().map(|(name, mut partitions)| {
         partitions.sort_by_key(|partition| partition.partition_index);
         DescribeLogDirsTopic { name: name.to_owned().into(), partitions }

@@ -106,4 +106,3 @@ fn target(timestamp: i64, version: i16) -> Result<OffsetTarget, ErrorCode> {
         _ => Err(ErrorCode::UnsupportedVersion),
     }
 }
-

@@ -67,7 +67,10 @@ fn a_fetch_that_waits_is_woken_by_a_produce() {
             let response = reader.receive().answer("Fetch");
             let got = records(&response).into_iter().find(|(index, _)| *index == partition);
             assert_eq!(got.map(|(_, values)| values), Some(vec!["wake".to_owned()]), "{shards} shards");
-            assert!(began.elapsed() < Duration::from_secs(30), "the fetch came back by itself, not because of the data");
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "the fetch came back by itself, not because of the data"
+            );
         }
     }
 }
@@ -126,10 +129,9 @@ fn value(partition: i32, round: i64) -> String {
 }
 
 fn create(connection: &mut Connection, name: &str, configs: &[(&str, &str)]) {
-    let configs = configs.iter().map(|(name, value)| CreatableTopicConfig {
-        name: Cow::Borrowed(*name),
-        value: Some(Cow::Borrowed(*value)),
-    });
+    let configs = configs
+        .iter()
+        .map(|(name, value)| CreatableTopicConfig { name: Cow::Borrowed(*name), value: Some(Cow::Borrowed(*value)) });
     let topic = CreatableTopic {
         name: name.into(),
         num_partitions: PARTITIONS,

@@ -54,7 +54,11 @@ pub(super) async fn run_legacy(api: &Api, cx: &Context) -> Result<Vec<u8>, Strin
         .iter()
         .map(|one| AlterConfigs {
             resource: ConfigResource::new(ResourceType::from_id(one.resource_type), one.resource_name.as_ref()),
-            configs: one.configs.iter().map(|one| (one.name.to_string(), one.value.as_deref().map(str::to_owned))).collect(),
+            configs: one
+                .configs
+                .iter()
+                .map(|one| (one.name.to_string(), one.value.as_deref().map(str::to_owned)))
+                .collect(),
         })
         .collect();
     let altered = api.controller().with(|controller| controller.alter_configs(&resources, request.validate_only));

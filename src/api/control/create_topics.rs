@@ -4,9 +4,7 @@ use state::metadata::decide::{CreateTopic, CreateTopicError};
 use state::metadata::{Image, ResourceType};
 use wire::ErrorCode;
 use wire::generated::create_topics_request::{CreatableTopic, CreateTopicsRequest};
-use wire::generated::create_topics_response::{
-    CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse,
-};
+use wire::generated::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse};
 
 use super::request_error;
 use crate::api::describe_configs::with_layers;
@@ -74,7 +72,11 @@ fn wanted(topic: &CreatableTopic<'_>) -> CreateTopic {
         num_partitions: topic.num_partitions,
         replication_factor: topic.replication_factor,
         assignments: topic.assignments.iter().map(|one| (one.partition_index, one.broker_ids.clone())).collect(),
-        configs: topic.configs.iter().map(|one| (one.name.to_string(), one.value.as_deref().map(str::to_owned))).collect(),
+        configs: topic
+            .configs
+            .iter()
+            .map(|one| (one.name.to_string(), one.value.as_deref().map(str::to_owned)))
+            .collect(),
     }
 }
 
@@ -84,7 +86,11 @@ fn configs(api: &Api, image: &Image, name: &str, topics: &[CreateTopic]) -> Vec<
     let asked = topics.iter().find(|topic| topic.name == name);
     let overrides: Map = match image.configs(ResourceType::Topic, name) {
         Some(configs) => configs.clone(),
-        None => asked.into_iter().flat_map(|topic| &topic.configs).filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect(),
+        None => asked
+            .into_iter()
+            .flat_map(|topic| &topic.configs)
+            .filter_map(|(k, v)| Some((k.clone(), v.clone()?)))
+            .collect(),
     };
     let described = with_layers(api, image, |layers| describe::topic(layers, &overrides, None));
     let each = described.into_iter().map(|one| CreatableTopicConfigs {

@@ -46,7 +46,12 @@ fn reply(cx: &Context, responses: Vec<DeletableTopicResult<'static>>) -> Vec<u8>
     cx.reply(&DeleteTopicsResponse { responses, ..Default::default() }).into_bytes()
 }
 
-fn result(name: Option<String>, topic_id: Uuid, code: ErrorCode, text: Option<String>) -> DeletableTopicResult<'static> {
+fn result(
+    name: Option<String>,
+    topic_id: Uuid,
+    code: ErrorCode,
+    text: Option<String>,
+) -> DeletableTopicResult<'static> {
     DeletableTopicResult {
         name: name.map(Into::into),
         topic_id,
