@@ -184,9 +184,12 @@ pub enum Query {
     Producers(Vec<(u32, PartitionId)>),
 }
 
+/// A leader epoch and the offset where it ended.
+pub type EpochEnd = Result<(i32, i64), ReadError>;
+
 pub enum Answer {
     Offsets(Vec<(u32, Result<FoundOffset, ReadError>)>),
-    EpochEnds(Vec<(u32, Result<(i32, i64), ReadError>)>),
+    EpochEnds(Vec<(u32, EpochEnd)>),
     /// Low watermarks.
     DeleteRecords(Vec<(u32, Result<i64, DeleteRecordsError>)>),
     LogSizes(Vec<LogSize>),

@@ -100,7 +100,7 @@ impl Router {
     }
 
     fn route(&self, topic: &state::metadata::Topic) -> Rc<Topic> {
-        let count = self.core.count() as u16;
+        let count = self.core.count();
         let owner = |index: usize| ShardId(shard_of(topic.id, index as i32, count));
         Rc::new(Topic {
             id: topic.id,

@@ -87,7 +87,6 @@ fn partition_response(partition_index: i32, found: &Found) -> ListOffsetsPartiti
             offset: -1,
             timestamp: -1,
             leader_epoch: -1,
-            ..Default::default()
         },
     }
 }

@@ -104,7 +104,11 @@ fn is_finding(line: &str, torn_tail: bool) -> bool {
     if torn_tail && line.contains(" invalid bytes at the end of ") {
         return false;
     }
-    let words = ["isvalid: false", "ismatch", "Non-consecutive", "not found in", "invalid bytes", "out of order"];
+    // It also names the first offset of a file that does not begin at 0, of Apache Kafka's files as well.
+    if line.trim_start().starts_with("-1 is followed by ") {
+        return false;
+    }
+    let words = ["isvalid: false", "ismatch", " is followed by ", "not found in", "invalid bytes", "out of order"];
     let errors = ["Exception", "Error", "orrupt", "Could not", "at org.apache", "Ignoring unknown"];
     words.iter().chain(&errors).any(|word| line.contains(word))
 }
