@@ -190,7 +190,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if std::env::var_os("KEEP").is_some() {
+        if std::env::var_os("KEEP").is_some_and(|keep| !keep.is_empty()) {
             println!("      kept {}", self.0.display());
         } else {
             let _ = std::fs::remove_dir_all(&self.0);
