@@ -55,11 +55,11 @@ impl Partitions {
         self.table.borrow().places.iter().flatten().map(|partition| partition.offsets()).collect()
     }
 
-    /// Renames a partition's directory away; it is removed a while later, so that those who still read can end.
-    pub(super) fn doom_directory(&self, dir: &Path) -> Result<(), LogError> {
+    /// Renames a partition's directory away; it is removed `delay_ms` later, so that those who still read can end.
+    pub(super) fn doom_directory(&self, dir: &Path, delay_ms: i64) -> Result<(), LogError> {
         let chance = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let path = set_aside_partition(dir, chance)?;
-        self.doom(vec![Doomed { path, due_ms: self.core.wall_ms() + DIRECTORY_DELETE_DELAY_MS }]);
+        self.doom(vec![Doomed { path, due_ms: self.core.wall_ms().saturating_add(delay_ms) }]);
         Ok(())
     }
 
@@ -156,9 +156,6 @@ impl Partitions {
         self.doom(paths.into_iter().map(|path| Doomed { path, due_ms: 0 }).collect());
     }
 }
-
-/// `file.delete.delay.ms` of a topic that is gone can't be asked for any more; this is its default.
-const DIRECTORY_DELETE_DELAY_MS: i64 = 60_000;
 
 fn remove(path: &Path) {
     let result = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };

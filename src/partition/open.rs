@@ -155,7 +155,7 @@ impl Partitions {
         match partition_metadata::read(dir)? {
             Some(id) if id != topic_id => {
                 lines::warn(format_args!("{} belongs to topic id {id}, which is gone: it is removed", dir.display()));
-                self.doom_directory(dir)
+                self.doom_directory(dir, 0)
             }
             Some(_) => Ok(()),
             None => partition_metadata::write(dir, topic_id),
@@ -167,7 +167,8 @@ impl Partitions {
             let removed = self.table.borrow_mut().remove(&PartitionId { topic: topic.id, index });
             let Some(mut partition) = removed else { continue };
             partition.abandon(&mut self.effects.borrow_mut());
-            if let Err(error) = self.doom_directory(partition.log.dir()) {
+            let delay_ms = partition.config.file_delete_delay_ms;
+            if let Err(error) = self.doom_directory(partition.log.dir(), delay_ms) {
                 lines::error(format_args!("delete {}-{index}: {error}", topic.name));
             }
         }
