@@ -4,11 +4,13 @@
 //! - one partition: its leader epochs ([`epochs`]), its idempotent and transactional producers ([`producer`]), its
 //!   offsets and replicas ([`partition`])
 //! - one shard: the fetch sessions of its connections ([`fetch_session`])
+//! - one partition of `__consumer_offsets`: the groups that it coordinates, and their offsets ([`group`])
 //! - the cluster: its metadata as an image, and the decisions of the controller ([`metadata`])
 #![forbid(unsafe_code)]
 
 pub mod epochs;
 pub mod fetch_session;
+pub mod group;
 pub mod metadata;
 pub mod partition;
 pub mod producer;

@@ -1,0 +1,112 @@
+//! Groups and their committed offsets, as far as one partition of `__consumer_offsets` keeps them (Kafka's
+//! `GroupCoordinatorShard`).
+//!
+//! [`Groups`] takes requests and the time, and returns [`Effects`]: records to append, and answers. The state moves on at
+//! once; the shell holds every answer back until all records made up to then are written, so that nobody hears of what
+//! may be lost. After a restart the same records, replayed, give the same state.
+//!
+//! - [`request`]: what is asked and answered; [`error`]: why it is refused; [`settings`]: what an operator sets
+
+mod error;
+mod request;
+mod settings;
+
+pub use error::GroupError;
+pub use request::*;
+pub use settings::{MigrationPolicy, Settings};
+
+use wire::Uuid;
+use wire::coordinator_record::{GroupRecordKey, GroupRecordValue};
+
+use crate::metadata::Image;
+
+/// What the coordinator is given with every event: the time, chance, and the world.
+pub struct Cx<'a> {
+    /// Monotonic: sessions and rebalances go by it.
+    pub now_ms: u64,
+    /// Wall clock: commits are stamped with it, and offsets expire by it.
+    pub wall_ms: i64,
+    /// A new random id (version 4) with each call.
+    pub chance: &'a mut dyn FnMut() -> Uuid,
+    pub image: &'a Image,
+    pub settings: &'a Settings,
+}
+
+/// One record for `__consumer_offsets`; without a value a tombstone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    pub key: GroupRecordKey,
+    pub value: Option<GroupRecordValue>,
+}
+
+/// What is to be done after an event.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// To be appended in this order, together.
+    pub records: Vec<Record>,
+    /// Answers, to this request or to ones that waited.
+    pub replies: Vec<(Waiting, Reply)>,
+}
+
+/// All groups of one partition of `__consumer_offsets`. Owned by the shard that leads the partition.
+#[derive(Debug, Default)]
+pub struct Groups {}
+
+impl Groups {
+    /// Takes one request. Its answer comes with these effects or with later ones; every request is answered once.
+    pub fn handle(&mut self, _cx: &mut Cx<'_>, waiting: Waiting, _request: Request) -> Effects {
+        Effects { records: Vec::new(), replies: vec![(waiting, Reply::Unavailable(GroupError::NotAvailable))] }
+    }
+
+    /// When [`expire`](Self::expire) has something to do next, on the monotonic clock.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        None
+    }
+
+    /// Sessions that ran out, rebalances whose time is over, outdated offsets.
+    pub fn expire(&mut self, _cx: &mut Cx<'_>) -> Effects {
+        Effects::default()
+    }
+
+    /// Takes over one record of the log, in the log's order.
+    pub fn replay(&mut self, _key: GroupRecordKey, _value: Option<GroupRecordValue>) {}
+
+    /// The log was replayed: sessions of the members that are known begin now.
+    pub fn loaded(&mut self, _cx: &mut Cx<'_>) -> Effects {
+        Effects::default()
+    }
+
+    /// A newer image has come. `changed` are names of topics that were created, deleted or got partitions.
+    pub fn metadata_changed(&mut self, _cx: &mut Cx<'_>, _changed: &[&str]) -> Effects {
+        Effects::default()
+    }
+
+    /// The coordinator is taken away from here: everybody who waits is told.
+    pub fn unloaded(&mut self) -> Effects {
+        Effects::default()
+    }
+
+    pub fn list(&self) -> Vec<ListedGroup> {
+        Vec::new()
+    }
+}
+
+/// The partition of `__consumer_offsets` that keeps a group: Java's hash of its id, made positive as Kafka's
+/// `Utils.abs` does.
+pub fn partition_of(group: &str, partitions: i32) -> i32 {
+    let hash = group.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    (if hash == i32::MIN { 0 } else { hash.abs() }) % partitions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values are those of Java's `Utils.abs("...".hashCode()) % 50`.
+    #[test]
+    fn groups_are_kept_where_apache_kafka_keeps_them() {
+        assert_eq!(partition_of("", 50), 0);
+        assert_eq!(partition_of("a", 50), 47);
+        assert_eq!(partition_of("polygenelubricants", 50), 0);
+    }
+}
