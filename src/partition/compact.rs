@@ -13,8 +13,8 @@ use super::{Effect, Partition, Partitions};
 use crate::calls::PartitionId;
 use crate::config::Broker;
 use crate::config::cleaner::CleanerConfig;
+use crate::log::LogError;
 use crate::log::compaction::{Cleaned, Cleaning, CleaningLimits, CleaningStats, DirtyLog, SLICE_BYTES, Step};
-use crate::log::{Doomed, LogError};
 use crate::metrics::log as lines;
 
 /// Longest sleep at a time: so soon a stop or a changed setting is noticed.

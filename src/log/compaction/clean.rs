@@ -75,6 +75,8 @@ pub struct Cleaning {
     pub(super) work: Work,
     pub(super) stats: CleaningStats,
     pub(super) scratch: Codecs,
+    /// Base of the segment that was made last.
+    pub(super) made: Option<i64>,
     /// Bytes read and written by the step under way.
     pub(super) moved: u64,
 }
@@ -152,10 +154,10 @@ impl Cleaning {
         self.stats
     }
 
-    /// Removes the files of a segment that was not swapped in.
+    /// Removes the files of a segment that was made, or half made, and not swapped in.
     pub fn discard(&self) {
-        for segment in &self.segments {
-            _ = discard(&self.dir, segment.base);
+        if let Some(base) = self.made {
+            _ = discard(&self.dir, base);
         }
     }
 
@@ -308,6 +310,7 @@ impl Cleaning {
         };
         if writing.output.is_none() {
             let base = self.segments[group.start].base;
+            self.made = Some(base);
             writing.output = Some(Output::create(&self.dir, base, self.index_interval)?);
         }
         let mut reader = match writing.reader.take() {

@@ -139,6 +139,7 @@ impl Log {
             work: Work::Scan(Scanning::default()),
             stats: CleaningStats::default(),
             scratch: Default::default(),
+            made: None,
             moved: 0,
         }
     }

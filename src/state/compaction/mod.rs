@@ -142,25 +142,39 @@ impl LastOfProducers {
     }
 }
 
+/// What stays of a batch that has lost all its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    Nothing,
+    /// The offsets, without the producer: a transaction that is begun by an empty batch would need its marker for ever.
+    Offsets,
+    /// The header as it is, for the sake of its producer.
+    Header,
+}
+
 /// What becomes of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// None of its records stays, whatever their keys.
     pub discard: bool,
-    /// Its header stays if no record does.
-    pub keep_empty: bool,
+    /// What stays if no record does.
+    pub keep: Keep,
     /// It is the marker of a transaction that has no records any more: it may go once `delete.retention.ms` has passed.
     pub starts_horizon: bool,
 }
 
 impl Retention {
     /// `discardable`: its transaction was aborted, or has no records left, see [`CleanedTransactions`]. `is_last`: the last
-    /// batch of a segment to be, which keeps its header, so that the segment goes on to where the next begins.
+    /// batch of a segment to be, whose offsets stay, so that the segment goes on to where the next begins.
     pub fn of(header: &BatchHeader, discardable: bool, is_last: bool, last: &LastOfProducers, now_ms: i64) -> Self {
         let expired = header.delete_horizon_ms().is_some_and(|horizon| horizon <= now_ms);
         Self {
             discard: discardable && (!header.is_control() || expired),
-            keep_empty: is_last || last.holds(header),
+            keep: match (last.holds(header), is_last) {
+                (true, _) => Keep::Header,
+                (false, true) => Keep::Offsets,
+                (false, false) => Keep::Nothing,
+            },
             starts_horizon: discardable && header.is_control(),
         }
     }
