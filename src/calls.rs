@@ -254,6 +254,8 @@ pub struct PartitionOffsets {
     pub high_watermark: i64,
     /// Where it lies above the first segment's base offset.
     pub log_start: Option<i64>,
+    /// What compaction has seen, if it has ever worked here.
+    pub cleaned: Option<i64>,
 }
 
 pub struct ProducerInfo {

@@ -46,6 +46,7 @@ impl Shard {
         let (router, partitions) = (Rc::clone(&api.router), Rc::clone(&api.partitions));
         let shard = Rc::new(Self { core, net, api, router, partitions, stopping: Cell::new(false), farewell });
         shard.keep_house();
+        shard.core.spawn(Rc::clone(&shard.partitions).clean_logs(Arc::clone(&shard.api.settings)));
         shard
     }
 

@@ -173,6 +173,7 @@ fn found(directories: &Directories) -> Result<Vec<Directory>, LogError> {
             recovery_points: read(checkpoints::RECOVERY_POINT)?,
             high_watermarks: read(checkpoints::REPLICATION)?,
             log_starts: read(checkpoints::LOG_START)?,
+            cleaned: read(checkpoints::CLEANER)?,
             deleted: listing.deleted,
         });
     }

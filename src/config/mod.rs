@@ -5,6 +5,7 @@
 
 pub mod alter;
 pub mod broker;
+pub mod cleaner;
 pub mod describe;
 pub mod keys;
 pub mod layers;

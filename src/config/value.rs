@@ -181,6 +181,10 @@ impl Value {
         if let Self::Number(value) = self { *value } else { 0 }
     }
 
+    pub fn double(&self) -> f64 {
+        if let Self::Double(value) = self { *value } else { 0.0 }
+    }
+
     pub fn boolean(&self) -> bool {
         *self == Self::Boolean(true)
     }

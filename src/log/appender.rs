@@ -87,7 +87,7 @@ pub(crate) fn roll_cause(segment: &RollParams, config: &TopicConfig) -> Option<R
         Some(first) if first >= 0 => segment.batch_max_timestamp.saturating_sub(first),
         _ => segment.now_ms.saturating_sub(segment.created_ms.unwrap_or(segment.now_ms)),
     };
-    if waited_ms > config.segment_ms.saturating_sub(segment.jitter_ms) {
+    if waited_ms > config.segment_ms_max().saturating_sub(segment.jitter_ms) {
         return Some(RollCause::Time);
     }
     if segment.offset_index_full {

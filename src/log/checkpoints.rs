@@ -14,7 +14,7 @@ pub const RECOVERY_POINT: &str = "recovery-point-offset-checkpoint";
 pub const REPLICATION: &str = "replication-offset-checkpoint";
 /// Log start offsets of partitions whose start lies behind the base of their first segment.
 pub const LOG_START: &str = "log-start-offset-checkpoint";
-/// First offset that compaction has not seen. Only read here.
+/// First offset that compaction has not seen, of partitions where it has worked.
 pub const CLEANER: &str = "cleaner-offset-checkpoint";
 
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;

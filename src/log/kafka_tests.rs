@@ -49,7 +49,7 @@ fn snapshot(log: &mut Log, offset: i64, batches: i64) {
 }
 
 /// Lets `DumpLogSegments` read all files of the directory; panics at the first word of doubt.
-fn check(dir: &Path) {
+pub(super) fn check(dir: &Path) {
     let run = std::env::var("KAFKA_RUN").expect("KAFKA_RUN names a script that runs a class of Apache Kafka");
     let files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     let of = |suffixes: &[&str]| -> String {

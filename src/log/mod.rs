@@ -8,15 +8,15 @@
 //! - `appender`: stage, flush, written, roll; `segment`, `index`: what a segment is made of
 //! - `truncate`: taking the end back
 //! - `reader`: offset -> file, position, length; `lookup`: timestamp -> offset; `walk`: over the batches of a file
+//! - [`compaction`]: of each key the last record stays: `.cleaned` files beside closed segments, then `.swap`, then their
+//!   names; `load` finishes or undoes what a crash left of that
 //! - `retention`: what has to go; `sync`: what has to be fsynced before the recovery point moves
 //! - [`leader_epochs`], [`partition_metadata`], [`snapshots`]: the small files of a partition
 //! - [`directory`], [`checkpoints`]: the small files of a log directory
-//!
-//! Compaction is not here yet. It will work on closed segments: write `.cleaned` files, rename them to `.swap`, then to
-//! their final names; `load` already finishes or undoes what a crash left of that.
 
 mod appender;
 pub mod checkpoints;
+pub mod compaction;
 pub mod directory;
 mod error;
 mod index;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::calls::PartitionOffsets;
 use crate::log::{LogError, checkpoints};
 
-/// The checkpoint files of every log directory, as `LogManager` and `ReplicaManager` write them.
+/// The checkpoint files of every log directory, as `LogManager`, `ReplicaManager` and
+/// `LogCleanerManager` write them.
 pub fn write_checkpoints(log_dirs: &[PathBuf], offsets: &[PartitionOffsets]) -> Result<(), LogError> {
     for (index, path) in log_dirs.iter().enumerate() {
         let here = || offsets.iter().filter(|one| one.directory == index);
@@ -20,6 +21,8 @@ pub fn write_checkpoints(log_dirs: &[PathBuf], offsets: &[PartitionOffsets]) -> 
         checkpoints::write(path, checkpoints::RECOVERY_POINT, &recovery)?;
         checkpoints::write(path, checkpoints::REPLICATION, &replication)?;
         checkpoints::write(path, checkpoints::LOG_START, &starts)?;
+        let cleaned: Vec<_> = here().filter_map(|one| Some(entry(one, one.cleaned?))).collect();
+        checkpoints::write(path, checkpoints::CLEANER, &cleaned)?;
     }
     Ok(())
 }

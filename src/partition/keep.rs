@@ -35,6 +35,7 @@ impl Partitions {
 
     /// Ends all logs cleanly; says where each of them stands, and how many could not be ended so.
     pub fn close(&self) -> (Vec<PartitionOffsets>, usize) {
+        self.closing.set(true);
         let (mut offsets, mut unclean) = (Vec::new(), 0);
         for partition in self.table.borrow_mut().places.iter_mut().flatten() {
             let end = partition.log.log_end_offset();
@@ -63,7 +64,7 @@ impl Partitions {
         Ok(())
     }
 
-    fn doom(&self, files: Vec<Doomed>) {
+    pub(super) fn doom(&self, files: Vec<Doomed>) {
         self.doomed.borrow_mut().extend(files);
     }
 
@@ -221,6 +222,7 @@ impl Partition {
             recovery_point: self.log.recovery_point(),
             high_watermark: self.state.high_watermark(),
             log_start: (log_start > self.log.first_base_offset()).then_some(log_start),
+            cleaned: self.compaction.cleaned,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! One partition that this shard leads: its log, what was decided about it, and who waits for it.
 //!
-//! `append` takes batches in, `settle` writes them and lets waiters go, `read` plans what a fetch gets, `open` and
-//! `keep` look after the files. The decisions themselves are in the crate `state`, the files in the room `log`.
+//! `append` takes batches in, `settle` writes them and lets waiters go, `read` plans what a fetch gets, `open`, `keep` and
+//! `compact` look after the files. The decisions themselves are in the crate `state`, the files in the room `log`.
 
 mod append;
 mod checkpoint;
+mod compact;
 mod keep;
 mod open;
 mod partitions;
@@ -24,6 +25,7 @@ use state::producer::ProducerTable;
 use crate::calls::{Acks, AppendDone, Appended, PartitionId, Ticket};
 use crate::config::topic::TopicConfig;
 use crate::log::Log;
+use compact::Compaction;
 
 pub use append::{Taken, Waiter};
 pub use checkpoint::write_checkpoints;
@@ -47,6 +49,7 @@ pub struct Partition {
     /// Everything below it was synced to disk.
     synced_offset: i64,
     syncing: bool,
+    compaction: Compaction,
     last_sync_ms: i64,
     /// A write or sync failed: nothing is accepted or acknowledged any more.
     failed: bool,

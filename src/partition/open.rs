@@ -12,6 +12,7 @@ use state::partition::{Assignment, PartitionState};
 use state::producer::{ProducerLimits, ProducerTable};
 use wire::Uuid;
 
+use super::compact::Compaction;
 use super::{Partition, Partitions, Queues};
 use crate::calls::PartitionId;
 use crate::config::{Broker, Layers, TopicConfig};
@@ -31,6 +32,8 @@ pub struct Directory {
     pub recovery_points: Offsets,
     pub high_watermarks: Offsets,
     pub log_starts: Offsets,
+    /// What compaction has seen.
+    pub cleaned: Offsets,
     /// What deletions before the last stop left behind.
     pub deleted: Vec<PathBuf>,
 }
@@ -125,6 +128,7 @@ impl Partitions {
         let min_isr = config.min_insync_replicas.max(1) as usize;
         let state = PartitionState::new(settings.node_id, assignment(assigned), min_isr, start, end, high_watermark);
         let id = PartitionId { topic: topic.id, index };
+        let cleaned = home.cleaned.get(&(topic.name.to_string(), index)).copied().filter(|_| !is_new);
         let mut partition = Partition {
             id,
             topic: Arc::clone(&topic.name),
@@ -139,6 +143,7 @@ impl Partitions {
             watches: Vec::new(),
             unread_bytes: 0,
             syncing: false,
+            compaction: Compaction::after(cleaned),
             last_sync_ms: self.core.wall_ms(),
             failed: false,
         };
@@ -232,13 +237,18 @@ impl Partition {
 /// What a topic's partitions go by: its own configs over the broker's.
 pub(super) fn topic_config(name: &str, image: &Image, settings: &Broker) -> TopicConfig {
     let none = BTreeMap::new();
+    with_layers(image, settings, |layers| layers.topic_config(image.topic_configs(name).unwrap_or(&none)))
+}
+
+/// What was said for the broker, in the image and in its own file.
+pub(super) fn with_layers<T>(image: &Image, settings: &Broker, resolve: impl FnOnce(&Layers<'_>) -> T) -> T {
+    let none = BTreeMap::new();
     let node = settings.node_id.to_string();
-    let layers = Layers {
+    resolve(&Layers {
         fixed: &settings.said,
         cluster: image.configs(ResourceType::Broker, "").unwrap_or(&none),
         node: image.configs(ResourceType::Broker, &node).unwrap_or(&none),
-    };
-    layers.topic_config(image.topic_configs(name).unwrap_or(&none))
+    })
 }
 
 fn replay(producers: &mut ProducerTable, replayed: Replayed<'_>, settings: &Broker, now_ms: i64) {

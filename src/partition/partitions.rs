@@ -1,7 +1,7 @@
 //! All partitions of one shard: finding them, writing what a wake brought to each in one go, collecting what their
 //! waiters are to hear.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
@@ -33,6 +33,8 @@ pub struct Partitions {
     pub(super) applied: RefCell<Option<Arc<Image>>>,
     pub(super) doomed: RefCell<Vec<Doomed>>,
     pub(super) due: RefCell<Due>,
+    /// The shard stops: logs are closed and stay as they are.
+    pub(super) closing: Cell<bool>,
     scratch: RefCell<Scratch>,
 }
 
@@ -58,6 +60,7 @@ impl Partitions {
             applied: RefCell::default(),
             doomed: RefCell::default(),
             due: RefCell::default(),
+            closing: Cell::default(),
             directories,
             scratch: RefCell::new(Scratch::default()),
         })

@@ -2,12 +2,13 @@
 //! as return values, so every rule here can be tested by the million in one thread.
 //!
 //! - one partition: its leader epochs ([`epochs`]), its idempotent and transactional producers ([`producer`]), its
-//!   offsets and replicas ([`partition`])
+//!   offsets and replicas ([`partition`]), what compaction keeps of it ([`compaction`])
 //! - one shard: the fetch sessions of its connections ([`fetch_session`])
 //! - one partition of `__consumer_offsets`: the groups that it coordinates, and their offsets ([`group`])
 //! - the cluster: its metadata as an image, and the decisions of the controller ([`metadata`])
 #![forbid(unsafe_code)]
 
+pub mod compaction;
 pub mod epochs;
 pub mod fetch_session;
 pub mod group;

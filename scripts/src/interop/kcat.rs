@@ -4,13 +4,16 @@ use crate::interop::{Env, tools};
 use crate::process;
 use crate::tally::Tally;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) fn run(env: &Env, tally: &mut Tally) {
     let topic = env.topic("kcat");
     tally.check("kcat: produce with keys and headers, consume by offset", || by_offset(env, &topic));
     tally.check("kcat: consume by timestamp, query offsets", || by_time(env, &topic));
     tally.check("kcat: a topic with append times", || append_time(env));
+    if env.has_eager_cleaner {
+        tally.check("kcat: of a compacted topic the last record of each key stays", || compacted(env));
+    }
     tally.check("kcat: metadata", || metadata(env, &topic));
     tally.check("kcat: a topic created by asking for it", || auto_created(env));
 }
@@ -103,6 +106,38 @@ fn append_time(env: &Env) -> Result<String, String> {
         Ok(String::new())
     } else {
         Err(format!("15 expected, read\n{read}"))
+    }
+}
+
+/// Five keys through four segments: once the cleaner was there, the closed ones hold one record of each key at most.
+fn compacted(env: &Env) -> Result<String, String> {
+    let topic = env.topic("kcat-compacted");
+    let args = ["--bootstrap-server", &env.bootstrap, "--create", "--topic", &topic, "--partitions", "1"];
+    let configs = ["cleanup.policy=compact", "segment.bytes=1048576", "min.cleanable.dirty.ratio=0.01"];
+    let configs: Vec<&str> = configs.iter().flat_map(|config| ["--config", config]).collect();
+    env.java.tool_ok("TopicCommand", "", &[&args[..], &configs].concat())?;
+    let lines: String = (0..400).map(|i| format!("k{}:{i} {}\n", i % 5, "x".repeat(10_000))).collect();
+    kcat(env, &["-P", "-t", &topic, "-K", ":", "-X", "batch.num.messages=7"], lines.as_bytes())?;
+    let consume = ["-C", "-q", "-e", "-t", &topic, "-o", "beginning", "-X", "fetch.wait.max.ms=50", "-f", "%o %k %s\n"];
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let read = text(env, &consume)?;
+        let offsets: Vec<u32> = read.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
+        let right = |line: &str| {
+            let mut words = line.split(' ');
+            let (offset, key, value) = (words.next()?, words.next()?, words.next()?);
+            (offset == value && key == format!("k{}", offset.parse::<u32>().ok()? % 5)).then_some(())
+        };
+        if read.lines().any(|line| right(line).is_none()) || !(395..400).all(|last| offsets.contains(&last)) {
+            return Err(format!("a record is not what was written, or the last of a key is gone: {offsets:?}"));
+        }
+        // The active segment is not touched: about a hundred records.
+        if offsets.len() < 150 {
+            return Ok(format!("{} of 400 records are left", offsets.len()));
+        }
+        if Instant::now() > deadline {
+            return Err(format!("{} of 400 records are left", offsets.len()));
+        }
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Env {
     /// For files of this run.
     pub scratch: PathBuf,
     pub quick: bool,
+    /// The broker is our own, and its log cleaner does not wait for long.
+    pub has_eager_cleaner: bool,
     /// Makes topic names of this run its own.
     suffix: String,
 }
@@ -147,14 +149,16 @@ fn prepare(options: &Options, scratch: &Path) -> Result<(Env, Option<Server>), S
     let (python, franz) = (deps::python()?, deps::franz()?);
     let server = match &options.bootstrap {
         Some(_) => None,
-        // Small segments, so that a run rolls some.
+        // Small segments, so that a run rolls some, and a cleaner that comes soon.
         None => {
-            Some(Server::create(&kind(options, &libs)?, &scratch.join("broker"), &[("log.segment.bytes", "16777216")])?)
+            let overrides = [("log.segment.bytes", "16777216"), ("log.cleaner.backoff.ms", "500")];
+            Some(Server::create(&kind(options, &libs)?, &scratch.join("broker"), &overrides)?)
         }
     };
     let bootstrap = options.bootstrap.clone().unwrap_or_else(|| server.as_ref().unwrap().bootstrap());
     let suffix = std::process::id().to_string();
-    let env = Env { bootstrap, java, python, franz, scratch: scratch.to_owned(), quick: options.quick, suffix };
+    let (scratch, quick, has_eager_cleaner) = (scratch.to_owned(), options.quick, server.is_some());
+    let env = Env { bootstrap, java, python, franz, scratch, quick, has_eager_cleaner, suffix };
     Ok((env, server))
 }
 

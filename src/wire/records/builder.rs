@@ -230,6 +230,11 @@ impl BatchBuilder {
         self.header.records_count
     }
 
+    /// How far the batch reaches; -1 while it has neither a record nor anything to cover.
+    pub fn last_offset_delta(&self) -> i32 {
+        self.header.last_offset_delta
+    }
+
     /// Bytes of the batch if it were finished now without compression.
     pub fn size(&self) -> usize {
         self.bytes.len()
