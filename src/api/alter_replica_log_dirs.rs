@@ -40,7 +40,7 @@ fn respond<'a>(
         logs.iter().map(|log| ((log.topic.as_ref(), log.partition.index), log.directory)).collect();
     let mut topics: BTreeMap<&str, Vec<AlterReplicaLogDirPartitionResult>> = BTreeMap::new();
     for target in &request.dirs {
-        let directory = api.settings.log_dirs.iter().position(|dir| *dir == *target.path);
+        let directory = api.partitions.directories.by_path(&target.path);
         for topic in &target.topics {
             let partitions = topic.partitions.iter().map(|index| AlterReplicaLogDirPartitionResult {
                 partition_index: *index,

@@ -5,6 +5,7 @@
 
 mod append;
 mod checkpoint;
+mod directories;
 mod keep;
 mod open;
 mod partitions;
@@ -26,8 +27,8 @@ use crate::config::topic::TopicConfig;
 use crate::log::Log;
 
 pub use append::{Taken, Waiter};
-pub use checkpoint::write_checkpoints;
-pub use open::{Directory, Offsets};
+pub use checkpoint::{CheckpointsDue, Wanted, write_checkpoints};
+pub use directories::{Directory, LogDirs, Offsets, absolute};
 pub use partitions::{Partitions, Place};
 
 pub struct Partition {
