@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     match cli::parse() {
         Command::Serve(serve) => run(&serve),
         Command::Config(command) => cli::run_config(&command),
+        Command::Apis => cli::run_apis(),
         Command::Storage(command) => cli::run_storage(&command),
     }
 }

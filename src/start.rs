@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use crate::controller::{Controller, Directories};
 use crate::log::{LogError, checkpoints};
 use crate::metrics::log as lines;
 use crate::net::{Net, NetLimits};
-use crate::partition::{Directory, Offsets, Partitions, write_checkpoints};
+use crate::partition::{Directory, LogDirs, Offsets, Partitions, Wanted, write_checkpoints};
 use crate::route::{CONTROLLER, Router};
 use crate::shard::{Farewell, Shard};
 
@@ -23,6 +24,7 @@ use crate::shard::{Farewell, Shard};
 pub struct Server {
     running: Running,
     directories: Directories,
+    log_dirs: Arc<LogDirs>,
     farewell: Arc<Mutex<Farewell>>,
     broker_epoch: i64,
     settings: Arc<Broker>,
@@ -31,7 +33,7 @@ pub struct Server {
 /// What the shards share while they start, and not after.
 struct Ground {
     settings: Arc<Broker>,
-    directories: Arc<Vec<Directory>>,
+    directories: Arc<LogDirs>,
     image: Arc<Image>,
     kraft_version: i16,
     controller: Mutex<Option<Controller>>,
@@ -49,13 +51,15 @@ impl Server {
         let cores = topology::choose(settings.shards);
         let listeners = bind(&mut settings)?;
         let directories = Directories::open(&settings).map_err(|error| error.to_string())?;
+        let log_dirs = Arc::new(LogDirs::new(found(&settings, &directories).map_err(|error| error.to_string())?));
         let mut controller = Controller::open(&settings, &directories).map_err(|error| error.to_string())?;
+        controller.place_on(Arc::clone(&log_dirs));
         controller.unfence().map_err(|error| error.to_string())?;
         let broker_epoch = controller.broker_epoch();
         let farewell = Arc::default();
         let settings = Arc::new(settings);
         let ground = Ground {
-            directories: Arc::new(found(&directories).map_err(|error| error.to_string())?),
+            directories: Arc::clone(&log_dirs),
             image: Arc::clone(controller.image()),
             kraft_version: controller.kraft_version(),
             controller: Mutex::new(Some(controller)),
@@ -66,7 +70,7 @@ impl Server {
         let mut plan = Plan::new(cores.clone());
         plan.directories = settings.log_dirs.clone();
         let running = shards::run(plan, move |core| ground.shard(core)).map_err(|error| error.to_string())?;
-        let server = Self { running, directories, farewell, broker_epoch, settings };
+        let server = Self { running, directories, log_dirs, farewell, broker_epoch, settings };
         server.announce(&cores, began);
         Ok(server)
     }
@@ -81,11 +85,14 @@ impl Server {
     pub fn join(self) -> Result<(), StartFailure> {
         self.running.join()?;
         let Farewell { offsets, unclean } = std::mem::take(&mut *lock(&self.farewell));
-        write_checkpoints(&self.settings.log_dirs, &offsets).map_err(|error| error.to_string())?;
+        write_checkpoints(&self.log_dirs, &offsets, Wanted::ALL);
         if unclean > 0 {
             return Err(format!("{unclean} logs were not closed cleanly; the next start checks all of them"));
         }
         for directory in &self.directories.logs {
+            if self.log_dirs.by_id(directory.id).is_none() {
+                continue;
+            }
             directory.held.write_clean_shutdown(self.broker_epoch).map_err(|error| error.to_string())?;
         }
         lines::info(format_args!("stopped cleanly"));
@@ -112,7 +119,7 @@ impl Ground {
         let partitions = Partitions::new(core.clone(), Arc::clone(&self.directories));
         partitions.open_all(&self.image, &self.settings).map_err(|error| error.to_string())?;
         if core.id() == CONTROLLER {
-            partitions.adopt_doomed(self.directories.iter().flat_map(|one| one.deleted.clone()).collect());
+            partitions.adopt_doomed(self.directories.online().flat_map(|(_, one)| one.deleted.clone()).collect());
         }
         let router = Rc::new(Router::new(core.clone(), Arc::clone(&self.image)));
         let api = Api::new(core.clone(), Arc::clone(&self.settings), router, partitions, self.kraft_version);
@@ -156,25 +163,30 @@ fn bind(settings: &mut Broker) -> Result<Vec<TcpListener>, StartFailure> {
     Ok(bound)
 }
 
-/// The log directories with what their checkpoints say.
-fn found(directories: &Directories) -> Result<Vec<Directory>, LogError> {
+/// The log directories with what their checkpoints say, in the order of `log.dirs`.
+fn found(settings: &Broker, directories: &Directories) -> Result<Vec<Directory>, LogError> {
     let mut found = Vec::new();
-    for one in &directories.logs {
-        let path = one.held.path();
+    for path in &settings.log_dirs {
+        let holds_metadata = *path == settings.metadata_log_dir;
+        let nothing = Directory { path: path.clone(), holds_metadata, ..Directory::default() };
+        let Some(one) = directories.logs.iter().find(|one| one.held.path() == path) else {
+            nothing.offline.store(true, Ordering::Relaxed);
+            found.push(nothing);
+            continue;
+        };
         let read = |name: &str| -> Result<Offsets, LogError> {
             let entries = checkpoints::read(path, name)?;
             Ok(entries.into_iter().map(|entry| ((entry.topic, entry.partition), entry.offset)).collect())
         };
-        let listing = one.held.list()?;
         found.push(Directory {
-            path: path.to_path_buf(),
             id: one.id,
             clean: one.clean_stop.is_some(),
             recovery_points: read(checkpoints::RECOVERY_POINT)?,
             high_watermarks: read(checkpoints::REPLICATION)?,
             log_starts: read(checkpoints::LOG_START)?,
             cleaned: read(checkpoints::CLEANER)?,
-            deleted: listing.deleted,
+            deleted: one.held.list()?.deleted,
+            ..nothing
         });
     }
     Ok(found)

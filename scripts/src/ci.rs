@@ -4,7 +4,7 @@ use crate::deps;
 use crate::interop::{self, Options, Scratch};
 use crate::process;
 use crate::tally::Tally;
-use crate::{codegen, tidy};
+use crate::{codegen, compatibility, tidy};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -20,6 +20,9 @@ pub(crate) fn run(tally: &mut Tally) {
     tidy::run(tally);
     tally.check("generated code is current", || codegen::run(true, None, deps::kafka_libs).map(|()| String::new()));
     tally.check("cargo clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    tally.check("docs/COMPATIBILITY.md is current", || {
+        compatibility::run(true, &build_broker()?).map(|()| String::new())
+    });
     tests(tally, "cargo test", &["test", "--workspace", "--no-fail-fast"]);
 }
 

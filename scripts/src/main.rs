@@ -2,6 +2,7 @@
 
 mod ci;
 mod codegen;
+mod compatibility;
 mod deps;
 mod interop;
 mod process;
@@ -17,6 +18,7 @@ const USAGE: &str = "usage: cargo x TASK
   test [PART...]           everything: unit, oracle, interop, crash; what ./scripts/test runs
   tidy                     the rules of this repository that no compiler checks
   codegen [--check]        writes src/wire/generated from the schemas inside Kafka's jars
+  compatibility [--check]  writes docs/COMPATIBILITY.md from the tables of the binary and the tests that cover them
   interop [PART...]        real clients against a broker: tools kcat python matrix dump hostile crash
   deps                     installs what the tests need into the cache
 options of test and interop:
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
         ("tidy", []) => tidy::run(&mut tally),
         ("codegen", []) => return plain(codegen::run(false, None, deps::kafka_libs)),
         ("codegen", [flag]) if flag == "--check" => return plain(codegen::run(true, None, deps::kafka_libs)),
+        ("compatibility", []) => return plain(compatible(false)),
+        ("compatibility", [flag]) if flag == "--check" => return plain(compatible(true)),
         ("deps", []) => return plain(deps::everything()),
         ("test", rest) => match options(rest) {
             Ok(options) => ci::everything(options, &mut tally),
@@ -47,6 +51,10 @@ fn main() -> ExitCode {
         _ => return usage(""),
     }
     tally.close()
+}
+
+fn compatible(check: bool) -> Result<(), String> {
+    compatibility::run(check, &ci::build_broker()?)
 }
 
 fn options(args: &[String]) -> Result<interop::Options, String> {

@@ -40,11 +40,16 @@ fn respond<'a>(
         logs.iter().map(|log| ((log.topic.as_ref(), log.partition.index), log.directory)).collect();
     let mut topics: BTreeMap<&str, Vec<AlterReplicaLogDirPartitionResult>> = BTreeMap::new();
     for target in &request.dirs {
-        let directory = api.settings.log_dirs.iter().position(|dir| *dir == *target.path);
+        let directories = &api.partitions.directories;
+        let directory = directories.by_path(&target.path);
+        let is_offline = directory.is_some_and(|index| directories.get(index).is_offline());
         for topic in &target.topics {
             let partitions = topic.partitions.iter().map(|index| AlterReplicaLogDirPartitionResult {
                 partition_index: *index,
-                error_code: code(directory, lies_in.get(&(topic.name.as_ref(), *index)).copied()) as i16,
+                error_code: match is_offline {
+                    true => ErrorCode::KafkaStorageError,
+                    false => code(directory, lies_in.get(&(topic.name.as_ref(), *index)).copied()),
+                } as i16,
             });
             topics.entry(&topic.name).or_default().extend(partitions);
         }

@@ -1,6 +1,7 @@
 //! DescribeLogDirs (key 35, KIP-113): which partitions lie in which log directory, and how large they are.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 
 use wire::ErrorCode;
@@ -12,6 +13,7 @@ use wire::generated::describe_log_dirs_response::{
 use super::{Api, Context, ReplyTo};
 use crate::calls::{Answer, LogSize, Query};
 use crate::net::Outcome;
+use crate::partition::absolute;
 
 pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, String> {
     cx.decode::<DescribeLogDirsRequest<'_>>()?;
@@ -26,9 +28,14 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
         }
         let request: DescribeLogDirsRequest<'_> = reply.decode().ok()?;
         let wanted: Vec<LogSize> = sizes.into_iter().filter(|size| is_wanted(&request, size)).collect();
-        let directories = api.settings.log_dirs.iter().enumerate();
-        let results =
-            directories.map(|(index, path)| directory(path, wanted.iter().filter(|size| size.directory == index)));
+        let cordoned = api.partitions.cordoned();
+        let results = api.partitions.directories.iter().map(|(index, one)| match one.is_offline() {
+            true => offline(&one.path),
+            false => {
+                let here = wanted.iter().filter(|size| size.directory == index);
+                DescribeLogDirsResult { is_cordoned: cordoned.contains(&one.path), ..directory(&one.path, here) }
+            }
+        });
         Some(reply.reply(&DescribeLogDirsResponse { results: results.collect(), ..Default::default() }))
     }))
 }
@@ -38,7 +45,16 @@ fn is_wanted(request: &DescribeLogDirsRequest<'_>, size: &LogSize) -> bool {
     topics.iter().any(|topic| topic.topic == *size.topic && topic.partitions.contains(&size.partition.index))
 }
 
-fn directory<'a>(path: &std::path::Path, sizes: impl Iterator<Item = &'a LogSize>) -> DescribeLogDirsResult<'static> {
+/// Kafka tells nothing else of a directory that has failed.
+fn offline(path: &Path) -> DescribeLogDirsResult<'static> {
+    DescribeLogDirsResult {
+        error_code: ErrorCode::KafkaStorageError as i16,
+        log_dir: absolute(path).display().to_string().into(),
+        ..Default::default()
+    }
+}
+
+fn directory<'a>(path: &Path, sizes: impl Iterator<Item = &'a LogSize>) -> DescribeLogDirsResult<'static> {
     let mut topics: BTreeMap<&str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for size in sizes {
         topics.entry(&size.topic).or_default().push(DescribeLogDirsPartition {
@@ -55,7 +71,7 @@ fn directory<'a>(path: &std::path::Path, sizes: impl Iterator<Item = &'a LogSize
     });
     DescribeLogDirsResult {
         error_code: ErrorCode::None as i16,
-        log_dir: path.display().to_string().into(),
+        log_dir: absolute(path).display().to_string().into(),
         topics: topics.collect(),
         total_bytes,
         usable_bytes,

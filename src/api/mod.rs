@@ -41,6 +41,8 @@ use crate::partition::Partitions;
 use crate::route::{CONTROLLER, Router};
 use control::Control;
 
+pub use table::listing;
+
 /// What the handlers of one shard work with.
 pub struct Api {
     pub(crate) core: Core<Call>,
@@ -56,6 +58,9 @@ pub struct Api {
     myself: std::rc::Weak<Api>,
     /// The next producer id of this shard's block, and the end of the block.
     producer_ids: Cell<(i64, i64)>,
+    /// The image that is to be applied next.
+    newest: RefCell<Option<Arc<Image>>>,
+    applying: Cell<bool>,
     /// On shard 0.
     control: OnceCell<Control>,
 }
@@ -103,6 +108,8 @@ impl Api {
             expiries: RefCell::default(),
             myself: myself.clone(),
             producer_ids: Cell::new((0, 0)),
+            newest: RefCell::default(),
+            applying: Cell::new(false),
             control: OnceCell::new(),
         })
     }
@@ -113,12 +120,31 @@ impl Api {
         assert!(self.control.set(control).is_ok(), "there is one controller");
     }
 
-    /// The controller's newest image has come: partitions are opened and closed after it, then routes lead to them.
+    /// The controller's newest image has come: partitions are opened and closed after it, then routes lead to them, then
+    /// the controller hears. One image at a time; of several that wait the newest counts, since it contains the others.
     pub fn apply(&self, image: Arc<Image>) {
-        let version = image.version();
-        self.partitions.apply(&image, &self.settings);
-        self.router.apply(image);
-        self.core.call(CONTROLLER, Lane::Reply, Call::Applied { version });
+        self.newest.replace(Some(image));
+        if self.applying.replace(true) {
+            return;
+        }
+        let api = self.shared();
+        self.core.spawn(async move {
+            while let Some(image) = api.take_newest() {
+                let version = image.version();
+                api.partitions.apply(&image, &api.settings).await;
+                api.router.apply(image);
+                api.core.call(CONTROLLER, Lane::Reply, Call::Applied { version });
+                // Those who waited for a deleted partition are let go in settle.
+                api.core.wake_at(Nanos(0));
+            }
+        });
+    }
+
+    /// `None`, and the end of applying, where no image waits.
+    fn take_newest(&self) -> Option<Arc<Image>> {
+        let newest = self.newest.take();
+        self.applying.set(newest.is_some());
+        newest
     }
 
     /// Answers a question of another shard's about partitions of this one.

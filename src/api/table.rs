@@ -171,6 +171,25 @@ pub(super) fn find(side: Side, key: i16) -> Option<&'static Entry> {
     quorum.iter().find(|entry| entry.key as i16 == key).or_else(|| shared.find(|entry| entry.key as i16 == key))
 }
 
+/// Every API that is answered on one of the two kinds of listeners, with its versions and whether the newest of them may
+/// still change, for the command line.
+pub fn listing() -> String {
+    let mut text = String::new();
+    for key in ApiKey::all() {
+        let on = |side| find(side, key as i16);
+        let Some(entry) = on(Side::Broker).or(on(Side::Controller)) else { continue };
+        let listeners = match (on(Side::Broker), on(Side::Controller)) {
+            (Some(_), Some(_)) => "broker, controller",
+            (Some(_), None) => "broker",
+            _ => "controller",
+        };
+        let (min, max) = entry.versions(|| false);
+        let unstable = if key.latest_version_unstable() { "unstable" } else { "" };
+        text += &format!("{}\t{}\t{min}\t{max}\t{listeners}\t{unstable}\n", key as i16, key.name());
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

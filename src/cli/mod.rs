@@ -23,6 +23,8 @@ pub enum Command {
     /// Check or explain settings
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print every API that is answered: key, name, versions, listeners
+    Apis,
     /// Look at data directories
     #[command(subcommand)]
     Storage(StorageCommand),
@@ -87,6 +89,12 @@ impl Serve {
         let properties = self.properties().map_err(|problem| vec![*problem])?;
         settings::resolve(&properties, &surroundings())
     }
+}
+
+/// Prints every API that is answered.
+pub fn run_apis() -> ExitCode {
+    print!("{}", crate::api::listing());
+    ExitCode::SUCCESS
 }
 
 /// What this process knows beside its settings.

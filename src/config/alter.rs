@@ -1,6 +1,7 @@
 //! Whether new configs of a resource may stand: what CreateTopics, AlterConfigs and IncrementalAlterConfigs ask
 //! (`LogConfig.validate`, `DynamicBrokerConfig.validateConfigs`, `GroupConfig.validate`).
 
+use super::broker::cordoned_fault;
 use super::keys::{self, Class, Kind, Update};
 use super::layers::{Layers, Map};
 use super::value;
@@ -60,7 +61,7 @@ pub fn group(configs: &Map) -> Result<(), Refusal> {
 }
 
 /// Checks all dynamic configs a broker would have: of one node, or of the default for all.
-pub fn broker(configs: &Map, one_node: bool) -> Result<(), Refusal> {
+pub fn broker(layers: &Layers<'_>, configs: &Map, one_node: bool) -> Result<(), Refusal> {
     let known = |name: &str| keys::broker(name).or_else(|| keys::broker(keys::base_of_listener_key(name)?));
     let names_where = |wrong: &dyn Fn(&str) -> bool| {
         let found: Vec<&str> = configs.keys().map(String::as_str).filter(|name| wrong(name)).collect();
@@ -85,11 +86,21 @@ pub fn broker(configs: &Map, one_node: bool) -> Result<(), Refusal> {
     if let Some(names) = names_where(&of_one_node).filter(|_| !one_node) {
         return Err(Refusal::Request(format!("Cannot update these configs for all brokers, name one: {names}")));
     }
+    let dirs = layers.fixed.get("log.dirs").or(layers.fixed.get("log.dir")).map_or("/tmp/kafka-logs", String::as_str);
+    if let Some(cordoned) = configs.get("cordoned.log.dirs")
+        && let Some(words) = cordoned_fault(&items(cordoned), &items(dirs))
+    {
+        return Err(Refusal::Request(words));
+    }
     let listeners = |name: &str| ["listeners", "listener.security.protocol.map"].contains(&name);
     if let Some(names) = names_where(&listeners) {
         return Err(Refusal::Request(format!("This broker takes new listeners only at a start: {names}")));
     }
     Ok(())
+}
+
+fn items(text: &str) -> Vec<&str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
 }
 
 /// The kinds of resources that carry configs.
@@ -146,7 +157,9 @@ mod tests {
     #[test]
     fn brokers() {
         let check = |pairs: &[(&str, &str)], one_node| {
-            broker(&map(pairs), one_node).map_or_else(|refusal| refusal.to_string(), |()| "fine".into())
+            let (fixed, none) = (map(&[("log.dirs", "/a, /b")]), Map::new());
+            let layers = Layers { fixed: &fixed, cluster: &none, node: &none };
+            broker(&layers, &map(pairs), one_node).map_or_else(|refusal| refusal.to_string(), |()| "fine".into())
         };
         assert_eq!(check(&[("message.max.bytes", "9")], false), "fine");
         assert_eq!(check(&[("node.id", "9")], true), "Cannot update these configs dynamically: [node.id]");
@@ -155,6 +168,9 @@ mod tests {
             "Invalid value x for configuration message.max.bytes: Not a number of type INT"
         );
         assert!(check(&[("cordoned.log.dirs", "")], false).contains("name one"));
+        assert_eq!(check(&[("cordoned.log.dirs", "/b")], true), "fine");
+        assert_eq!(check(&[("cordoned.log.dirs", "*")], true), "fine");
+        assert!(check(&[("cordoned.log.dirs", "/c")], true).contains("names /c, which is none of log.dirs"));
         assert!(check(&[("ssl.keystore.location", "x")], true).contains("with its prefix"));
         assert_eq!(check(&[("something.custom", "x")], true), "fine");
         assert!(is_list(Resource::Topic, "cleanup.policy") && !is_list(Resource::Topic, "retention.ms"));

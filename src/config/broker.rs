@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::groups::{self, GroupSettings};
 use super::keys::{self, Class, Key};
 use super::layers::Layers;
 use super::listener::{self, Listeners};
@@ -11,7 +12,7 @@ use super::properties::Properties;
 use super::value::{self, Value};
 
 /// Settings of one process. Those a running broker may change (KIP-226) are read through [`Layers`] instead; here they
-/// have the value of server.properties. Sizes are bytes; times are milliseconds.
+/// have the value of server.properties. See also [`Dynamic`](super::Dynamic). Sizes are bytes; times are milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broker {
     pub node_id: i32,
@@ -34,7 +35,6 @@ pub struct Broker {
     pub socket_listen_backlog_size: u32,
     /// -1 never closes an idle connection.
     pub connections_max_idle_ms: i64,
-    pub request_timeout_ms: u32,
     pub fetch_max_bytes: u32,
     pub fetch_session_slots: usize,
     pub describe_partitions_max: usize,
@@ -43,18 +43,15 @@ pub struct Broker {
     pub delete_topic_enable: bool,
     pub num_partitions: i32,
     pub default_replication_factor: i16,
-    pub offsets_topic_num_partitions: i32,
-    pub offsets_topic_replication_factor: i16,
+    pub groups: GroupSettings,
     pub transaction_state_log_num_partitions: i32,
     pub transaction_state_log_replication_factor: i16,
 
     pub log_retention_check_interval_ms: u64,
     pub log_initial_task_delay_ms: u64,
-    pub log_flush_scheduler_interval_ms: u64,
     pub log_flush_offset_checkpoint_interval_ms: u64,
     pub log_flush_start_offset_checkpoint_interval_ms: u64,
     pub replica_high_watermark_checkpoint_interval_ms: u64,
-    pub producer_id_expiration_ms: u64,
     pub producer_id_expiration_check_interval_ms: u64,
 
     pub metadata_log_segment_bytes: u32,
@@ -82,6 +79,7 @@ pub fn resolve(properties: &Properties, surroundings: &Surroundings) -> Resolved
     let mut problems = check_entries(properties);
     check_roles(properties, &mut problems);
     check_together(properties, &mut problems);
+    groups::check(properties, &mut problems);
     let listeners = listener::resolve(properties, &surroundings.hostname, &mut problems);
     problems.sort_by_key(|problem| match &problem.origin {
         Some(super::problem::Origin::File { line, .. }) => *line,
@@ -210,10 +208,24 @@ fn check_together(properties: &Properties, problems: &mut Vec<Problem>) {
             problems.push(properties.error(key, format!("{key} names no directory"), "at least one is needed"));
         }
     }
+    let dirs: Vec<&str> = list(properties, if properties.get("log.dirs").is_some() { "log.dirs" } else { "log.dir" });
+    let key = "cordoned.log.dirs";
+    if let Some(what) = cordoned_fault(&list(properties, key), &dirs) {
+        problems.push(properties.error(key, what, "* alone, or directories of log.dirs"));
+    }
     if properties.get("ringmill.addressing") == Some("direct") {
         let what = "ringmill.addressing=direct is not served yet";
         problems.push(properties.error("ringmill.addressing", what, "ringmill.addressing=mesh"));
     }
+}
+
+/// What is wrong with the cordoned directories of a broker with the directories `dirs` (KIP-1066).
+pub(super) fn cordoned_fault(cordoned: &[&str], dirs: &[&str]) -> Option<String> {
+    if cordoned.contains(&"*") {
+        return (cordoned.len() > 1).then(|| "cordoned.log.dirs must not have other entries beside *".into());
+    }
+    let stranger = cordoned.iter().find(|path| !dirs.contains(path))?;
+    Some(format!("cordoned.log.dirs names {stranger}, which is none of log.dirs"))
 }
 
 fn fill(properties: &Properties, surroundings: &Surroundings, listeners: Listeners) -> Broker {
@@ -250,7 +262,6 @@ fn fill(properties: &Properties, surroundings: &Surroundings, listeners: Listene
         socket_receive_buffer_bytes: number("socket.receive.buffer.bytes") as i32,
         socket_listen_backlog_size: size("socket.listen.backlog.size") as u32,
         connections_max_idle_ms: number("connections.max.idle.ms"),
-        request_timeout_ms: size("request.timeout.ms") as u32,
         fetch_max_bytes: size("fetch.max.bytes") as u32,
         fetch_session_slots: size("max.incremental.fetch.session.cache.slots") as usize,
         describe_partitions_max: size("max.request.partition.size.limit") as usize,
@@ -258,17 +269,14 @@ fn fill(properties: &Properties, surroundings: &Surroundings, listeners: Listene
         delete_topic_enable: layers.broker("delete.topic.enable").is_some_and(|value| value.boolean()),
         num_partitions: number("num.partitions") as i32,
         default_replication_factor: number("default.replication.factor").min(i16::MAX.into()) as i16,
-        offsets_topic_num_partitions: number("offsets.topic.num.partitions") as i32,
-        offsets_topic_replication_factor: number("offsets.topic.replication.factor") as i16,
+        groups: groups::groups(&layers),
         transaction_state_log_num_partitions: number("transaction.state.log.num.partitions") as i32,
         transaction_state_log_replication_factor: number("transaction.state.log.replication.factor") as i16,
         log_retention_check_interval_ms: size("log.retention.check.interval.ms"),
         log_initial_task_delay_ms: size("log.initial.task.delay.ms"),
-        log_flush_scheduler_interval_ms: size("log.flush.scheduler.interval.ms"),
         log_flush_offset_checkpoint_interval_ms: size("log.flush.offset.checkpoint.interval.ms"),
         log_flush_start_offset_checkpoint_interval_ms: size("log.flush.start.offset.checkpoint.interval.ms"),
         replica_high_watermark_checkpoint_interval_ms: size("replica.high.watermark.checkpoint.interval.ms"),
-        producer_id_expiration_ms: size("producer.id.expiration.ms"),
         producer_id_expiration_check_interval_ms: size("producer.id.expiration.check.interval.ms"),
         metadata_log_segment_bytes: size("metadata.log.segment.bytes") as u32,
         metadata_log_max_record_bytes_between_snapshots: size("metadata.log.max.record.bytes.between.snapshots"),

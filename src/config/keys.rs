@@ -7,6 +7,7 @@ mod log;
 mod network;
 mod own;
 mod quorum;
+mod reasons;
 mod remote;
 mod replication;
 mod security;
@@ -79,6 +80,8 @@ pub enum Importance {
 pub enum Class {
     /// It does what it does in Kafka.
     Honoured,
+    /// Another key's older or coarser name: its value is carried over, unless the other is set.
+    Mapped,
     /// Read, checked and reported, without effect: it speaks of the JVM, or of something that is not served.
     Accepted,
     /// Any value but the default is an error, since to ignore it would break durability or security.
@@ -132,6 +135,8 @@ const fn key(
 ) -> Key {
     Key { name, kind, standard, allowed, update, importance, class, doc, inherits: "", internal: false }
 }
+
+pub use reasons::reason;
 
 type Table = BTreeMap<&'static str, &'static Key>;
 

@@ -64,6 +64,12 @@ impl<'a> Layers<'a> {
         Some(Value::Number(if number < 0 { number } else { number.saturating_mul(unit) }))
     }
 
+    /// The key that speaks for broker setting `name`: the first of its aliases that was said, else itself.
+    pub fn speaker<'n>(&self, name: &'n str) -> &'n str {
+        let said = aliases(name).iter().find(|(alias, _)| self.said(alias).is_some());
+        said.map_or(name, |(alias, _)| alias)
+    }
+
     /// The value of a topic setting, given the topic's own configs.
     pub fn topic(&self, key: &Key, overrides: &Map) -> Option<Value> {
         let own = overrides.get(key.name).and_then(|text| value::check(key, text).ok());

@@ -1,12 +1,14 @@
 //! Settings: Kafka's `server.properties` and topic configs, parsed, checked, resolved.
 //!
 //! `properties` holds what was said, `broker` what it means for this process, `layers` which of several words counts
-//! once dynamic configs join in, `topic` what a partition carries along. `keys` is the one table behind them all.
+//! once dynamic configs join in, `topic` what a partition carries along, `dynamic` what changes while the broker runs. `keys` is the one table behind them all.
 
 pub mod alter;
 pub mod broker;
 pub mod cleaner;
 pub mod describe;
+pub mod dynamic;
+pub mod groups;
 pub mod keys;
 pub mod layers;
 pub mod listener;
@@ -16,6 +18,8 @@ pub mod topic;
 pub mod value;
 
 pub use broker::{Broker, Resolved, Surroundings, resolve};
+pub use dynamic::{Cordoned, Dynamic};
+pub use groups::GroupSettings;
 pub use layers::Layers;
 pub use problem::Problem;
 pub use properties::Properties;

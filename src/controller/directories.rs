@@ -1,19 +1,20 @@
 //! Whose the data directories are: locks them, reads `meta.properties` of each, and formats those that are empty.
 //! (`MetaPropertiesEnsemble`, `kafka-storage format`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wire::Uuid;
 
 use super::chance::Chance;
 use super::error::ControllerError;
 use crate::config::Broker;
-use crate::log::directory::{CleanShutdown, LogDirectory, MetaProperties};
+use crate::log::LogError;
+use crate::log::directory::{CleanShutdown, DirectoryError, LogDirectory, MetaProperties};
 
 /// The directories of this node, held by this process until the value is dropped.
 #[derive(Debug)]
 pub struct Directories {
-    /// In the order of `log.dirs`.
+    /// In the order of `log.dirs`, without those that can't be used.
     pub logs: Vec<Directory>,
     /// The directory of the metadata log, where it is none of `logs`.
     pub metadata: Option<Directory>,
@@ -32,7 +33,8 @@ pub struct Directory {
 impl Directories {
     /// Locks, reads and where needed formats all directories of `settings`.
     ///
-    /// Errors: a directory of another cluster or node, or one that another process holds.
+    /// Errors: a directory of another cluster or node, one that another process holds, no directory at all that works, and
+    /// any failure of the one with the metadata log.
     pub fn open(settings: &Broker) -> Result<Self, ControllerError> {
         let mut chance = Chance::open()?;
         let mut paths = settings.log_dirs.clone();
@@ -40,19 +42,30 @@ impl Directories {
         if is_apart {
             paths.push(settings.metadata_log_dir.clone());
         }
+        // A directory that can't be read is left out, where the broker can do without it.
+        let may_fail = |path: &Path, error: &ControllerError| *path != settings.metadata_log_dir && is_io(error);
         let mut opened = Vec::with_capacity(paths.len());
         for path in &paths {
-            let held = LogDirectory::lock(path).map_err(ControllerError::Directory)?;
-            let found = held.read_meta_properties()?;
-            opened.push((held, found));
+            match take(path) {
+                Err(error) if may_fail(path, &error) => report(path, &error),
+                result => opened.push(result?),
+            }
         }
         let cluster_id = cluster_id(settings, &opened, &mut chance)?;
         let mut directories = Vec::with_capacity(opened.len());
         for (held, found) in opened {
-            directories.push(complete(held, found, settings.node_id, &cluster_id, &mut chance)?);
+            let path = held.path().to_path_buf();
+            match complete(held, found, settings.node_id, &cluster_id, &mut chance) {
+                Err(error) if may_fail(&path, &error) => report(&path, &error),
+                result => directories.push(result?),
+            }
         }
         check_ids(&directories)?;
         let metadata = if is_apart { directories.pop() } else { None };
+        if directories.is_empty() {
+            let reason = "no log directory can be used".to_string();
+            return Err(ControllerError::NotOurs { path: settings.log_dirs[0].clone(), reason });
+        }
         Ok(Self { logs: directories, metadata, cluster_id })
     }
 
@@ -68,6 +81,22 @@ impl Directories {
         let among = self.logs.iter().find(|directory| directory.held.path() == settings.metadata_log_dir);
         self.metadata.as_ref().or(among).map_or(Uuid::ZERO, |directory| directory.id)
     }
+}
+
+fn take(path: &Path) -> Result<(LogDirectory, Option<MetaProperties>), ControllerError> {
+    let held = LogDirectory::lock(path).map_err(ControllerError::Directory)?;
+    let found = held.read_meta_properties()?;
+    Ok((held, found))
+}
+
+/// The file system is to blame. A directory of another cluster, or one that another process holds, is a mistake of the
+/// operator's instead, and to go on without it would hide that.
+fn is_io(error: &ControllerError) -> bool {
+    matches!(error, ControllerError::Directory(DirectoryError::Log(LogError::Io { .. })))
+}
+
+fn report(path: &Path, error: &ControllerError) {
+    crate::metrics::log::error(format_args!("log directory {} is offline: {error}", path.display()));
 }
 
 /// The cluster that the directories belong to; of new ones, what the settings say, or a random one.
@@ -172,6 +201,20 @@ mod tests {
 
         let added = open(&format!("{text}log.dirs={path}/a,{path}/b,{path}/c\n")).unwrap();
         assert_eq!(added.cluster_id, cluster);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_is_left_out() {
+        let dir = TempDir::new();
+        let path = dir.path().display();
+        std::fs::write(dir.path().join("b"), "a file").unwrap();
+        let found = open(&format!("log.dirs={path}/a,{path}/b,{path}/c")).unwrap();
+        let names: Vec<_> = found.logs.iter().map(|one| one.held.path().file_name().unwrap().to_owned()).collect();
+        assert_eq!(names, ["a", "c"]);
+        drop(found);
+        assert!(open(&format!("log.dirs={path}/b,{path}/a")).is_err(), "the first has the metadata log");
+        let apart = format!("metadata.log.dir={path}/a\n");
+        assert!(open(&format!("{apart}log.dirs={path}/b")).unwrap_err().contains("no log directory can be used"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod framing;
 mod inspect;
 mod load;
 mod metadata_log;
+mod placement;
 mod quorum_state;
 mod requests;
 mod rules;
@@ -40,6 +41,7 @@ use metadata_log::{End, MetadataLog};
 use snapshot::SnapshotId;
 
 use crate::config::layers::Map;
+use crate::partition::LogDirs;
 
 pub use directories::{Directories, Directory};
 pub use error::{ControllerError, Damage};
@@ -78,6 +80,8 @@ pub struct Controller {
     num_partitions: i32,
     default_replication_factor: i16,
     said: Map,
+    /// Where new partitions of this node may go.
+    directories: Option<Arc<LogDirs>>,
     chance: Chance,
     /// Milliseconds since 1970.
     clock: fn() -> i64,

@@ -109,7 +109,8 @@ impl Controller {
         Rules::new(&self.said, image, self.node_id)
     }
 
-    fn carry_out<T>(&mut self, decision: Decision<T>, validate_only: bool) -> Answer<T> {
+    fn carry_out<T>(&mut self, mut decision: Decision<T>, validate_only: bool) -> Answer<T> {
+        self.place(&mut decision.records);
         let records: &[MetadataRecord] = if validate_only { &[] } else { &decision.records };
         self.commit(records)?;
         Ok(decision.answers)

@@ -40,7 +40,7 @@ impl ConfigRules for Rules<'_> {
     fn validate(&self, resource: &ConfigResource, configs: &Configs, _before: &Configs) -> Result<(), String> {
         let checked = match resource.kind {
             ResourceType::Topic => alter::topic(&self.layers, configs),
-            ResourceType::Broker => alter::broker(configs, !resource.name.is_empty()),
+            ResourceType::Broker => alter::broker(&self.layers, configs, !resource.name.is_empty()),
             ResourceType::Group if resource.name.is_empty() => return Err("a group has to be named".into()),
             ResourceType::Group => alter::group(configs),
             _ => Ok(()),

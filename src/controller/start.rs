@@ -99,6 +99,7 @@ impl Controller {
             num_partitions: settings.num_partitions,
             default_replication_factor: settings.default_replication_factor,
             said: settings.said.clone(),
+            directories: None,
             chance: Chance::open()?,
             clock,
             dir,

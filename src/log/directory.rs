@@ -167,6 +167,13 @@ pub fn read_meta_properties(dir: &Path) -> Result<Option<MetaProperties>, LogErr
 /// Takes a partition out of service: its directory gets a name that no partition has, durably, and can be removed when
 /// nobody reads from it any more. `unique` is the caller's randomness.
 pub fn set_aside_partition(dir: &Path, unique: u128) -> Result<PathBuf, LogError> {
+    let aside = rename_aside(dir, unique)?;
+    sync_parent(&aside)?;
+    Ok(aside)
+}
+
+/// As [`set_aside_partition`], but not durably: the log directory has yet to be synced.
+pub fn rename_aside(dir: &Path, unique: u128) -> Result<PathBuf, LogError> {
     let name = dir.file_name().and_then(|name| name.to_str()).map(parse_directory_name);
     let (Some(DirectoryName::Partition { topic, partition }), Some(parent)) = (name, dir.parent()) else {
         let error = io::Error::new(io::ErrorKind::InvalidInput, "not the directory of a partition");
@@ -174,7 +181,6 @@ pub fn set_aside_partition(dir: &Path, unique: u128) -> Result<PathBuf, LogError
     };
     let aside = parent.join(deleted_dir(&topic, partition, unique));
     fs::rename(dir, &aside).map_err(LogError::io("rename", dir))?;
-    sync_parent(&aside)?;
     Ok(aside)
 }
 

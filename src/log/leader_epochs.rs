@@ -31,11 +31,15 @@ pub fn read(dir: &Path) -> Result<Vec<EpochEntry>, LogError> {
 
 /// Replaces the file durably.
 pub fn write(dir: &Path, entries: &[EpochEntry]) -> Result<(), LogError> {
+    replace(&dir.join(FILE_NAME), text(entries).as_bytes())
+}
+
+pub(super) fn text(entries: &[EpochEntry]) -> String {
     let mut text = format!("0\n{}\n", entries.len());
     for entry in entries {
         _ = writeln!(text, "{} {}", entry.epoch, entry.start_offset);
     }
-    replace(&dir.join(FILE_NAME), text.as_bytes())
+    text
 }
 
 #[cfg(test)]

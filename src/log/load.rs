@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use state::epochs::EpochEntry;
 use state::producer::Marker;
 use wire::Uuid;
 use wire::records::BatchHeader;
@@ -14,13 +16,13 @@ use super::error::{LogError, ReadError};
 use super::names::{CLEANED, DELETED, INDEX, LOG, SWAP, TIME_INDEX, TXN_INDEX, parse_offset_file};
 use super::reader::Recent;
 use super::recovery::{Recovery, recover};
-use super::replace::{remove, sync_dir, sync_parent};
+use super::replace::{remove, sync_dir};
 use super::segment::Segment;
 use super::snapshots::{self, Snapshot};
 use super::sync::Unsynced;
 use super::walk::{HeaderWalk, Located, read_marker};
 use super::warm::Warm;
-use super::{Log, partition_metadata};
+use super::{Log, leader_epochs, partition_metadata};
 use crate::config::topic::TopicConfig;
 
 /// A snapshot of the metadata log that waits to be removed; its room does that.
@@ -60,11 +62,13 @@ pub struct Opened {
 }
 
 impl Log {
-    /// Makes the directory of a partition that has none yet, durably, with its topic id, and opens the empty log.
+    /// Makes the directory of a partition that has none yet, durably, and opens the empty log.
     ///
     /// Errors: `Exists`, and every failure of the file system.
+    #[cfg(test)]
     pub fn create(dir: &Path, topic_id: Uuid, config: &TopicConfig) -> Result<Self, LogError> {
-        create_directory(dir, topic_id)?;
+        let new = NewPartition { dir: dir.to_path_buf(), topic_id, leader_epoch: 0 };
+        create_directories(&[new]).remove(0)?;
         let (log, _) =
             Self::open_reported(dir, config, OpenHints { clean: true, ..OpenHints::default() }, &mut |_| {})?;
         Ok(log)
@@ -161,16 +165,55 @@ impl Log {
     }
 }
 
-/// Makes the directory of a partition, durably, with its topic id. Needs no shard: the slow part of [`Log::create`].
-pub fn create_directory(dir: &Path, topic_id: Uuid) -> Result<(), LogError> {
+/// What a partition that has no directory yet begins with.
+#[derive(Debug, Clone)]
+pub struct NewPartition {
+    pub dir: PathBuf,
+    pub topic_id: Uuid,
+    /// The leader epoch that begins at offset 0.
+    pub leader_epoch: i32,
+}
+
+/// Makes the directories of partitions, durably: each with its topic id and its first leader epoch, and for all that lie
+/// in one log directory a single sync of that. Needs no shard: the slow part of creating a partition.
+pub fn create_directories(new: &[NewPartition]) -> Vec<Result<(), LogError>> {
+    let mut results: Vec<Result<(), LogError>> = new.iter().map(create_directory).collect();
+    let made = new.iter().zip(&results).filter(|(_, result)| result.is_ok());
+    if let Err(error) = sync_parents(made.map(|(new, _)| new.dir.as_path())) {
+        let doing = "sync directory";
+        for (new, result) in new.iter().zip(&mut results).filter(|(_, result)| result.is_ok()) {
+            let why = std::io::Error::other(error.to_string());
+            *result = Err(LogError::Io { doing, path: new.dir.clone(), error: why });
+        }
+    }
+    results
+}
+
+/// Syncs the directories in which `paths` lie, each once.
+pub fn sync_parents<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<(), LogError> {
+    let parents: BTreeSet<&Path> = paths.filter_map(Path::parent).collect();
+    parents.into_iter().try_for_each(sync_dir)
+}
+
+fn create_directory(new: &NewPartition) -> Result<(), LogError> {
+    let dir = &new.dir;
     match fs::create_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             return Err(LogError::Exists { path: dir.to_path_buf() });
         }
         result => result.map_err(LogError::io("create directory", dir))?,
     }
-    partition_metadata::write(dir, topic_id)?;
-    sync_parent(dir)
+    // A crash that leaves one without the other leaves nothing that a start would not mend: no need to rename into place.
+    let first = [EpochEntry { epoch: new.leader_epoch, start_offset: 0 }];
+    write_new(&dir.join(leader_epochs::FILE_NAME), &leader_epochs::text(&first))?;
+    write_new(&dir.join(partition_metadata::FILE_NAME), &partition_metadata::text(new.topic_id))?;
+    sync_dir(dir)
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), LogError> {
+    let mut file = fs::File::create_new(path).map_err(LogError::io("create", path))?;
+    file.write_all(text.as_bytes()).map_err(LogError::io("write", path))?;
+    file.sync_data().map_err(LogError::io("sync", path))
 }
 
 fn load_segments(dir: &Rc<Path>, bases: &BTreeSet<i64>) -> Result<Vec<super::segment::Loaded>, LogError> {

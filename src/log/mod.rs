@@ -54,7 +54,7 @@ use warm::Warm;
 
 pub use appender::{Flush, RollCause, StageMeta, Staged};
 pub use error::{Damage, LogError, ReadError};
-pub use load::{OpenHints, Opened, Replayed, create_directory};
+pub use load::{NewPartition, OpenHints, Opened, Replayed, create_directories, sync_parents};
 pub use names::{DirectoryName, is_topic_name, parse_directory_name, partition_dir};
 pub use reader::ReadPlan;
 pub use retention::{Doomed, Retired};

@@ -28,7 +28,11 @@ pub fn read(dir: &Path) -> Result<Option<Uuid>, LogError> {
 
 /// Replaces the file durably. Comes before the first append, so that no record is ever without its topic.
 pub fn write(dir: &Path, topic_id: Uuid) -> Result<(), LogError> {
-    replace(&dir.join(FILE_NAME), format!("version: 0\ntopic_id: {topic_id}").as_bytes())
+    replace(&dir.join(FILE_NAME), text(topic_id).as_bytes())
+}
+
+pub(super) fn text(topic_id: Uuid) -> String {
+    format!("version: 0\ntopic_id: {topic_id}")
 }
 
 #[cfg(test)]

@@ -1,28 +1,113 @@
 //! The checkpoint files: where every partition of a log directory stands.
 
-use std::path::PathBuf;
+use std::cell::RefCell;
 
+use super::LogDirs;
 use crate::calls::PartitionOffsets;
+use crate::config::Broker;
 use crate::log::{LogError, checkpoints};
 
-/// The checkpoint files of every log directory, as `LogManager`, `ReplicaManager` and
-/// `LogCleanerManager` write them.
-pub fn write_checkpoints(log_dirs: &[PathBuf], offsets: &[PartitionOffsets]) -> Result<(), LogError> {
-    for (index, path) in log_dirs.iter().enumerate() {
-        let here = || offsets.iter().filter(|one| one.directory == index);
-        let entry = |one: &PartitionOffsets, offset: i64| checkpoints::Checkpoint {
-            topic: one.topic.to_string(),
-            partition: one.partition.index,
-            offset,
-        };
-        let recovery: Vec<_> = here().map(|one| entry(one, one.recovery_point)).collect();
-        let replication: Vec<_> = here().map(|one| entry(one, one.high_watermark)).collect();
-        let starts: Vec<_> = here().filter_map(|one| Some(entry(one, one.log_start?))).collect();
-        checkpoints::write(path, checkpoints::RECOVERY_POINT, &recovery)?;
-        checkpoints::write(path, checkpoints::REPLICATION, &replication)?;
-        checkpoints::write(path, checkpoints::LOG_START, &starts)?;
-        let cleaned: Vec<_> = here().filter_map(|one| Some(entry(one, one.cleaned?))).collect();
-        checkpoints::write(path, checkpoints::CLEANER, &cleaned)?;
+/// Which files of each directory to write; what compaction has seen goes with the recovery points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    pub recovery_points: bool,
+    pub high_watermarks: bool,
+    pub log_starts: bool,
+}
+
+impl Wanted {
+    pub const ALL: Self = Self { recovery_points: true, high_watermarks: true, log_starts: true };
+    const NONE: Self = Self { recovery_points: false, high_watermarks: false, log_starts: false };
+}
+
+/// When each file is due next, in wall clock milliseconds.
+#[derive(Debug, Default)]
+pub struct CheckpointsDue {
+    due: RefCell<[i64; 3]>,
+}
+
+impl CheckpointsDue {
+    /// Topics have come or gone: all files are due.
+    pub fn at_once(&self) {
+        self.due.replace([0; 3]);
+    }
+
+    /// What is due at `now_ms`, and counts as written from now on.
+    pub fn take(&self, now_ms: i64, settings: &Broker) -> Option<Wanted> {
+        let every = [
+            settings.log_flush_offset_checkpoint_interval_ms,
+            settings.replica_high_watermark_checkpoint_interval_ms,
+            settings.log_flush_start_offset_checkpoint_interval_ms,
+        ];
+        let mut due = self.due.borrow_mut();
+        let mut found = [false; 3];
+        for at in 0..3 {
+            found[at] = now_ms >= due[at];
+            if found[at] {
+                due[at] = now_ms.saturating_add_unsigned(every[at]);
+            }
+        }
+        let [recovery_points, high_watermarks, log_starts] = found;
+        let wanted = Wanted { recovery_points, high_watermarks, log_starts };
+        (wanted != Wanted::NONE).then_some(wanted)
+    }
+}
+
+/// Writes the files of every directory that works, as `LogManager`, `ReplicaManager` and
+/// `LogCleanerManager` do. One that can't take them is
+/// taken offline.
+pub fn write_checkpoints(directories: &LogDirs, offsets: &[PartitionOffsets], wanted: Wanted) {
+    for (index, directory) in directories.online() {
+        let here: Vec<&PartitionOffsets> = offsets.iter().filter(|one| one.directory == index).collect();
+        if let Err(error) = write(&directory.path, &here, wanted) {
+            directories.fail(index, format_args!("checkpoints: {error}"));
+        }
+    }
+}
+
+fn write(path: &std::path::Path, here: &[&PartitionOffsets], wanted: Wanted) -> Result<(), LogError> {
+    let entry = |one: &PartitionOffsets, offset: i64| checkpoints::Checkpoint {
+        topic: one.topic.to_string(),
+        partition: one.partition.index,
+        offset,
+    };
+    if wanted.recovery_points {
+        let entries: Vec<_> = here.iter().map(|one| entry(one, one.recovery_point)).collect();
+        checkpoints::write(path, checkpoints::RECOVERY_POINT, &entries)?;
+        let entries: Vec<_> = here.iter().filter_map(|one| Some(entry(one, one.cleaned?))).collect();
+        checkpoints::write(path, checkpoints::CLEANER, &entries)?;
+    }
+    if wanted.high_watermarks {
+        let entries: Vec<_> = here.iter().map(|one| entry(one, one.high_watermark)).collect();
+        checkpoints::write(path, checkpoints::REPLICATION, &entries)?;
+    }
+    if wanted.log_starts {
+        let entries: Vec<_> = here.iter().filter_map(|one| Some(entry(one, one.log_start?))).collect();
+        checkpoints::write(path, checkpoints::LOG_START, &entries)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Properties, Surroundings, resolve};
+
+    #[test]
+    fn each_file_has_its_own_interval() {
+        let text = "log.flush.offset.checkpoint.interval.ms=100\nlog.flush.start.offset.checkpoint.interval.ms=30\n\
+                    replica.high.watermark.checkpoint.interval.ms=10\n";
+        let properties = Properties::parse("f", text.as_bytes()).unwrap();
+        let (settings, _) = resolve(&properties, &Surroundings::default()).unwrap();
+        let due = CheckpointsDue::default();
+        assert_eq!(due.take(1000, &settings), Some(Wanted::ALL));
+        assert_eq!(due.take(1009, &settings), None);
+        assert_eq!(due.take(1010, &settings), Some(Wanted { high_watermarks: true, ..Wanted::NONE }));
+        assert_eq!(
+            due.take(1030, &settings),
+            Some(Wanted { high_watermarks: true, log_starts: true, recovery_points: false })
+        );
+        due.at_once();
+        assert_eq!(due.take(1031, &settings), Some(Wanted::ALL));
+    }
 }

@@ -8,10 +8,9 @@ use std::time::Duration;
 use shards::File;
 use state::compaction::LastOfProducers;
 
-use super::open::with_layers;
 use super::{Effect, Partition, Partitions};
 use crate::calls::PartitionId;
-use crate::config::Broker;
+use crate::config::{Broker, Layers};
 use crate::config::cleaner::CleanerConfig;
 use crate::log::LogError;
 use crate::log::compaction::{Cleaned, Cleaning, CleaningLimits, CleaningStats, DirtyLog, SLICE_BYTES, Step};
@@ -81,7 +80,7 @@ impl Partitions {
     /// `None` while no partitions are open yet.
     fn cleaner_config(&self, settings: &Broker) -> Option<CleanerConfig> {
         let applied = self.applied.borrow();
-        let mut config = with_layers(applied.as_ref()?, settings, CleanerConfig::of);
+        let mut config = CleanerConfig::of(&Layers::of(settings, applied.as_ref()?));
         let shards = u64::from(self.core.count());
         config.dedupe_buffer_bytes = (config.dedupe_buffer_bytes / shards).max(MAP_BYTES_MIN);
         config.io_buffer_bytes /= shards;

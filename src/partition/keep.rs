@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use shards::Nanos;
+
 use super::{Effect, Partition, Partitions, Place};
-use crate::calls::PartitionOffsets;
+use crate::calls::{AppendError, PartitionOffsets};
 use crate::config::Broker;
 use crate::log::directory::set_aside_partition;
 use crate::log::{Doomed, LogError, SyncTargets, snapshots};
@@ -22,6 +24,13 @@ impl Partitions {
     /// Slow and periodic work of this shard; call about once a second.
     pub async fn keep_house(self: &Rc<Self>, settings: &Broker) {
         let now_ms = self.core.wall_ms();
+        self.part_with_failed();
+        // The first round comes after `log.initial.task.delay.ms`.
+        let mut due = self.due.borrow_mut();
+        if due.retention_ms == 0 {
+            due.retention_ms = now_ms.saturating_add_unsigned(settings.log_initial_task_delay_ms);
+        }
+        drop(due);
         if self.is_due(now_ms, settings.log_retention_check_interval_ms, |due| &mut due.retention_ms) {
             self.retire_segments(now_ms);
         }
@@ -31,6 +40,35 @@ impl Partitions {
         self.sync_rolled().await;
         self.sync_overdue(now_ms);
         self.remove_doomed(now_ms).await;
+    }
+
+    /// Takes the directories of partitions that failed offline, and closes every partition of a directory that is.
+    pub(super) fn part_with_failed(&self) {
+        self.each(|partition| {
+            if partition.failed {
+                let why = format_args!("{}-{} could not be written", partition.topic, partition.id.index);
+                self.directories.fail(partition.directory, why);
+            }
+        });
+        if !self.directories.any_offline() {
+            return;
+        }
+        let mut lost = Vec::new();
+        self.each(|partition| {
+            if self.directories.get(partition.directory).is_offline() {
+                lost.push(partition.id);
+            }
+        });
+        for id in lost {
+            let mut table = self.table.borrow_mut();
+            if let Some(mut partition) = table.remove(&id) {
+                partition.release_all(&AppendError::Storage, &mut self.effects.borrow_mut());
+                partition.tell_watchers(&mut self.effects.borrow_mut());
+                table.set_offline(id);
+            }
+        }
+        // Whoever waited is let go in settle.
+        self.core.wake_at(Nanos(0));
     }
 
     /// Ends all logs cleanly; says where each of them stands, and how many could not be ended so.
@@ -58,10 +96,14 @@ impl Partitions {
 
     /// Renames a partition's directory away; it is removed `delay_ms` later, so that those who still read can end.
     pub(super) fn doom_directory(&self, dir: &Path, delay_ms: i64) -> Result<(), LogError> {
-        let chance = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let path = set_aside_partition(dir, chance)?;
+        let path = set_aside_partition(dir, self.chance())?;
         self.doom(vec![Doomed { path, due_ms: self.core.wall_ms().saturating_add(delay_ms) }]);
         Ok(())
+    }
+
+    /// Makes the name of a directory that was set aside one of its kind.
+    pub(super) fn chance(&self) -> u128 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
     }
 
     pub(super) fn doom(&self, files: Vec<Doomed>) {
@@ -87,7 +129,10 @@ impl Partitions {
         self.each(|partition| match partition.retire_segments(now_ms) {
             Ok(files) => doomed.extend(files),
             Err(error) => {
-                lines::error(format_args!("retention of {}-{}: {error}", partition.topic, partition.id.index))
+                lines::error(format_args!("retention of {}-{}: {error}", partition.topic, partition.id.index));
+                if matches!(error, LogError::Io { .. }) {
+                    self.directories.fail(partition.directory, error);
+                }
             }
         });
         self.doom(doomed);
@@ -203,9 +248,16 @@ impl Partition {
         }
     }
 
+    /// Fetches that wait look again, and hear what became of the partition.
+    fn tell_watchers(&self, effects: &mut Vec<Effect>) {
+        for watch in &self.watches {
+            effects.push(Effect::Grew { to: watch.shard, fetch: watch.fetch, bytes: u64::from(u32::MAX) });
+        }
+    }
+
     /// Its topic was deleted: whoever waits hears that the partition is gone.
     pub(super) fn abandon(&mut self, effects: &mut Vec<Effect>) {
-        self.release_all(&crate::calls::AppendError::UnknownPartition, effects);
+        self.release_all(&AppendError::UnknownPartition, effects);
     }
 
     fn is_sync_overdue(&self, now_ms: i64) -> bool {

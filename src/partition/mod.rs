@@ -6,6 +6,7 @@
 mod append;
 mod checkpoint;
 mod compact;
+mod directories;
 mod keep;
 mod open;
 mod partitions;
@@ -28,8 +29,8 @@ use crate::log::Log;
 use compact::Compaction;
 
 pub use append::{Taken, Waiter};
-pub use checkpoint::write_checkpoints;
-pub use open::{Directory, Offsets};
+pub use checkpoint::{CheckpointsDue, Wanted, write_checkpoints};
+pub use directories::{Directory, LogDirs, Offsets, absolute};
 pub use partitions::{Partitions, Place};
 
 pub struct Partition {

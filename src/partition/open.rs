@@ -1,138 +1,211 @@
 //! Opens, creates and deletes this shard's partitions as the metadata image says.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shards::ShardId;
 use state::epochs::LeaderEpochs;
-use state::metadata::{Image, ResourceType, Topic, TopicChange, shard_of};
+use state::metadata::{Image, Topic, TopicChange, shard_of};
 use state::partition::{Assignment, PartitionState};
 use state::producer::{ProducerLimits, ProducerTable};
 use wire::Uuid;
 
 use super::compact::Compaction;
-use super::{Partition, Partitions, Queues};
+use super::{LogDirs, Partition, Partitions, Queues};
 use crate::calls::PartitionId;
-use crate::config::{Broker, Layers, TopicConfig};
-use crate::log::{Log, LogError, OpenHints, Replayed, leader_epochs, partition_dir, partition_metadata};
+use crate::config::{Broker, Dynamic, Layers, TopicConfig};
+use crate::log::directory::rename_aside;
+use crate::log::{
+    Doomed, Log, LogError, NewPartition, OpenHints, Replayed, create_directories, leader_epochs, partition_dir,
+    partition_metadata, sync_parents,
+};
 use crate::metrics::log as lines;
 
-/// Offsets of the checkpoint files of one log directory, by topic and partition.
-pub type Offsets = HashMap<(String, i32), i64>;
+/// Partitions that are opened in one go while others wait for this shard.
+const OPENED_AT_ONCE: usize = 8;
 
-/// A log directory as it was found at start.
-#[derive(Debug)]
-pub struct Directory {
-    pub path: PathBuf,
-    pub id: Uuid,
-    /// The broker was stopped cleanly.
-    pub clean: bool,
-    pub recovery_points: Offsets,
-    pub high_watermarks: Offsets,
-    pub log_starts: Offsets,
-    /// What compaction has seen.
-    pub cleaned: Offsets,
-    /// What deletions before the last stop left behind.
-    pub deleted: Vec<PathBuf>,
+/// A partition of this shard's that is not open yet.
+struct Missing {
+    topic: Arc<Topic>,
+    index: i32,
+    /// Which of the log directories it lies in, or shall.
+    directory: usize,
+    dir: PathBuf,
+    is_new: bool,
 }
 
-impl Directory {
-    fn hints(&self, topic: &str, partition: i32) -> (OpenHints, i64) {
-        let of = |offsets: &Offsets| offsets.get(&(topic.to_owned(), partition)).copied().unwrap_or(0);
-        let hints =
-            OpenHints { recovery_point: of(&self.recovery_points), log_start: of(&self.log_starts), clean: self.clean };
-        (hints, of(&self.high_watermarks))
+impl Missing {
+    fn id(&self) -> PartitionId {
+        PartitionId { topic: self.topic.id, index: self.index }
+    }
+
+    fn beginning(&self) -> NewPartition {
+        let leader_epoch = self.topic.partitions[self.index as usize].leader_epoch;
+        NewPartition { dir: self.dir.clone(), topic_id: self.topic.id, leader_epoch }
     }
 }
 
 impl Partitions {
-    /// Opens every partition of this shard's at start. Those of the image that have no directory yet are created.
+    /// Opens every partition of this shard's at start. Those of the image that have no directory yet are created. A log
+    /// directory that fails meanwhile is taken offline, and its partitions with it.
     ///
-    /// Errors: a log that can't be opened, by name and reason. Nothing is served then: going on would hide the loss.
+    /// Errors: a log that is damaged, by name and reason. Nothing is served then: going on would hide the loss.
     pub fn open_all(&self, image: &Arc<Image>, settings: &Broker) -> Result<(), LogError> {
+        self.dynamic.replace(Some(Dynamic::of(&Layers::of(settings, image))));
         let topics: Vec<Arc<Topic>> = image.topics().cloned().collect();
         for topic in &topics {
-            self.open_topic(topic, image, settings)?;
+            let config = Rc::new(topic_config(&topic.name, image, settings));
+            for missing in self.missing(topic, settings) {
+                match self.open_now(&missing, &config, settings) {
+                    Err(LogError::Io { .. }) | Ok(()) => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
+        self.part_with_failed();
         *self.applied.borrow_mut() = Some(Arc::clone(image));
         Ok(())
     }
 
-    /// Follows a newer image: creates, deletes and configures what changed.
-    pub fn apply(&self, image: &Arc<Image>, settings: &Broker) {
+    /// Creates the directory of a partition where it has none, and opens it, on the spot.
+    fn open_now(&self, missing: &Missing, config: &Rc<TopicConfig>, settings: &Broker) -> Result<(), LogError> {
+        if self.directories.get(missing.directory).is_offline() {
+            self.table.borrow_mut().set_offline(missing.id());
+            return Ok(());
+        }
+        let created = if missing.is_new { create_directories(&[missing.beginning()]).remove(0) } else { Ok(()) };
+        let opened = created.and_then(|()| self.open_partition(missing, Rc::clone(config), settings));
+        match opened {
+            Ok(partition) => self.table.borrow_mut().insert(partition),
+            Err(error) => {
+                self.refused(missing, &error);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// A partition can't be opened. Where the file system is to blame, so is its log directory.
+    fn refused(&self, missing: &Missing, error: &LogError) {
+        lines::error(format_args!("open {}-{}: {error}", missing.topic.name, missing.index));
+        self.table.borrow_mut().set_offline(missing.id());
+        if matches!(error, LogError::Io { .. }) {
+            self.directories.fail(missing.directory, error);
+        }
+    }
+
+    /// Follows a newer image: creates, deletes and configures what changed. Directories are renamed and made by a worker
+    /// thread, since each takes syncs that this shard's clients should not wait for. One image at a time.
+    pub async fn apply(self: &Rc<Self>, image: &Arc<Image>, settings: &Broker) {
         let Some(old) = self.applied.replace(Some(Arc::clone(image))) else { return };
+        let (mut gone, mut missing) = (Vec::new(), Vec::new());
         for change in image.topic_changes(&old) {
             match change {
-                TopicChange::Deleted(topic) => self.delete_topic(&topic),
-                TopicChange::Created(topic) => self.open_or_report(&topic, image, settings),
+                TopicChange::Deleted(topic) => self.delete_topic(&topic, &mut gone),
+                TopicChange::Created(topic) => missing.push(topic),
                 TopicChange::Changed { new, .. } => {
                     self.assign(&new);
-                    self.open_or_report(&new, image, settings);
+                    missing.push(new);
                 }
             }
         }
         if !image.config_changes(&old).is_empty() {
             self.configure(image, settings);
         }
+        self.set_aside(gone).await;
+        let missing: Vec<Missing> = missing.iter().flat_map(|topic| self.missing(topic, settings)).collect();
+        self.create(missing, image, settings).await;
     }
 
-    fn open_or_report(&self, topic: &Arc<Topic>, image: &Image, settings: &Broker) {
-        if let Err(error) = self.open_topic(topic, image, settings) {
-            lines::error(format_args!("open topic {}: {error}", topic.name));
-        }
-    }
-
-    /// Opens those partitions of a topic that this shard owns and has not opened.
-    fn open_topic(&self, topic: &Arc<Topic>, image: &Image, settings: &Broker) -> Result<(), LogError> {
-        let (here, count) = (self.core.id(), self.core.count());
-        let config = Rc::new(topic_config(&topic.name, image, settings));
-        for index in 0..topic.partitions.len() as i32 {
-            let id = PartitionId { topic: topic.id, index };
-            if ShardId(shard_of(topic.id, index, count)) == here && self.place(&id).is_none() {
-                let partition = self.open_partition(topic, index, Rc::clone(&config), settings)?;
-                self.table.borrow_mut().insert(partition);
+    /// Makes the directories of new partitions, then opens all of `missing`, some at a time.
+    async fn create(self: &Rc<Self>, mut missing: Vec<Missing>, image: &Image, settings: &Broker) {
+        missing.retain(|one| {
+            let offline = self.directories.get(one.directory).is_offline();
+            if offline {
+                self.table.borrow_mut().set_offline(one.id());
+            }
+            !offline
+        });
+        let beginnings: Vec<NewPartition> = missing.iter().filter(|one| one.is_new).map(Missing::beginning).collect();
+        let created = if beginnings.is_empty() {
+            Vec::new()
+        } else {
+            self.files.blocking(move || create_directories(&beginnings)).await
+        };
+        let mut created = created.into_iter();
+        let mut configs: BTreeMap<Uuid, Rc<TopicConfig>> = BTreeMap::new();
+        for (count, one) in missing.iter().enumerate() {
+            if count % OPENED_AT_ONCE == OPENED_AT_ONCE - 1 {
+                self.core.sleep(Duration::ZERO).await;
+            }
+            let made = if one.is_new { created.next().unwrap_or(Ok(())) } else { Ok(()) };
+            let config = configs.entry(one.topic.id);
+            let config = config.or_insert_with(|| Rc::new(topic_config(&one.topic.name, image, settings)));
+            match made.and_then(|()| self.open_partition(one, Rc::clone(config), settings)) {
+                Ok(partition) => self.table.borrow_mut().insert(partition),
+                Err(error) => self.refused(one, &error),
             }
         }
-        Ok(())
+    }
+
+    /// Those partitions of a topic that this shard owns and has not opened.
+    fn missing(&self, topic: &Arc<Topic>, settings: &Broker) -> Vec<Missing> {
+        let (here, count) = (self.core.id(), self.core.count());
+        let mut missing = Vec::new();
+        for index in 0..topic.partitions.len() as i32 {
+            let id = PartitionId { topic: topic.id, index };
+            if ShardId(shard_of(topic.id, index, count)) != here || self.place(&id).is_some() {
+                continue;
+            }
+            let name = partition_dir(&topic.name, index);
+            let assigned = topic.partitions[index as usize].directory_of(settings.node_id);
+            let Some(directory) = home(&self.directories, assigned, &name, topic.id) else {
+                self.table.borrow_mut().set_offline(id);
+                continue;
+            };
+            let dir = self.directories.get(directory).path.join(name);
+            match self.set_aside_stranger(&dir, topic.id) {
+                Ok(is_new) => missing.push(Missing { topic: Arc::clone(topic), index, directory, dir, is_new }),
+                Err(error) => {
+                    let one = Missing { topic: Arc::clone(topic), index, directory, dir, is_new: false };
+                    self.refused(&one, &error);
+                }
+            }
+        }
+        missing
     }
 
     fn open_partition(
         &self,
-        topic: &Topic,
-        index: i32,
+        missing: &Missing,
         config: Rc<TopicConfig>,
         settings: &Broker,
     ) -> Result<Partition, LogError> {
-        let assigned = &topic.partitions[index as usize];
-        let directory = assigned.directory_of(settings.node_id);
-        let directory = self.directories.iter().position(|known| Some(known.id) == directory).unwrap_or(0);
-        let home = &self.directories[directory];
-        let dir = home.path.join(partition_dir(&topic.name, index));
-        self.set_aside_stranger(&dir, topic.id)?;
-
-        let mut producers = ProducerTable::new(producer_limits(settings));
-        let (hints, high_watermark) = home.hints(&topic.name, index);
-        let is_new = !dir.exists();
-        let log = if is_new {
-            Log::create(&dir, topic.id, &config)?
-        } else {
-            Log::open(&dir, &config, hints, &mut |replayed| {
-                replay(&mut producers, replayed, settings, self.core.wall_ms())
-            })?
+        let Missing { topic, index, directory, dir, is_new } = missing;
+        let limits = self.producer_limits();
+        let mut producers = ProducerTable::new(limits);
+        // What the checkpoints say of a new one is about another of the same name, which was deleted.
+        let home = self.directories.get(*directory);
+        let (hints, high_watermark, cleaned) = match is_new {
+            true => (OpenHints { clean: true, ..OpenHints::default() }, 0, None),
+            false => home.hints(&topic.name, *index),
         };
-        let epochs = LeaderEpochs::from_entries(leader_epochs::read(&dir)?);
+        let log = Log::open(dir, &config, hints, &mut |replayed| {
+            replay(&mut producers, replayed, limits, self.core.wall_ms())
+        })?;
+        let epochs = LeaderEpochs::from_entries(leader_epochs::read(dir)?);
         // With one replica everything that is written is replicated, whatever the checkpoint said.
         let (start, end) = (log.log_start_offset(), log.log_end_offset());
         let min_isr = config.min_insync_replicas.max(1) as usize;
-        let state = PartitionState::new(settings.node_id, assignment(assigned), min_isr, start, end, high_watermark);
-        let id = PartitionId { topic: topic.id, index };
-        let cleaned = home.cleaned.get(&(topic.name.to_string(), index)).copied().filter(|_| !is_new);
+        let assigned = assignment(&topic.partitions[*index as usize]);
+        let state = PartitionState::new(settings.node_id, assigned, min_isr, start, end, high_watermark);
         let mut partition = Partition {
-            id,
+            id: missing.id(),
             topic: Arc::clone(&topic.name),
-            directory,
+            directory: *directory,
             config,
             synced_offset: end,
             log,
@@ -151,32 +224,60 @@ impl Partitions {
         Ok(partition)
     }
 
-    /// A directory of the right name with another topic's id is left over from a topic that was deleted and created
-    /// anew while the broker was down.
-    fn set_aside_stranger(&self, dir: &Path, topic_id: Uuid) -> Result<(), LogError> {
+    fn producer_limits(&self) -> ProducerLimits {
+        let dynamic = self.dynamic.borrow();
+        let expiration_ms = dynamic.as_ref().map(|dynamic| dynamic.producer_id_expiration_ms);
+        let limits = ProducerLimits::default();
+        ProducerLimits { expiration_ms: expiration_ms.unwrap_or(limits.expiration_ms), ..limits }
+    }
+
+    /// Whether the directory has yet to be made. One of the right name with another topic's id is left over from a topic
+    /// that was deleted and created anew while the broker was down: it is set aside.
+    fn set_aside_stranger(&self, dir: &Path, topic_id: Uuid) -> Result<bool, LogError> {
         if !dir.exists() {
-            return Ok(());
+            return Ok(true);
         }
         match partition_metadata::read(dir)? {
             Some(id) if id != topic_id => {
                 lines::warn(format_args!("{} belongs to topic id {id}, which is gone: it is removed", dir.display()));
-                self.doom_directory(dir, 0)
+                self.doom_directory(dir, 0)?;
+                Ok(true)
             }
-            Some(_) => Ok(()),
-            None => partition_metadata::write(dir, topic_id),
+            Some(_) => Ok(false),
+            None => partition_metadata::write(dir, topic_id).map(|()| false),
         }
     }
 
-    fn delete_topic(&self, topic: &Topic) {
+    /// Closes the partitions of a deleted topic. What is to become of their directories goes to `gone`.
+    fn delete_topic(&self, topic: &Topic, gone: &mut Vec<(PathBuf, i64)>) {
         for index in 0..topic.partitions.len() as i32 {
             let removed = self.table.borrow_mut().remove(&PartitionId { topic: topic.id, index });
             let Some(mut partition) = removed else { continue };
             partition.abandon(&mut self.effects.borrow_mut());
-            let delay_ms = partition.config.file_delete_delay_ms;
-            if let Err(error) = self.doom_directory(partition.log.dir(), delay_ms) {
-                lines::error(format_args!("delete {}-{index}: {error}", topic.name));
-            }
+            gone.push((partition.log.dir().to_path_buf(), partition.config.file_delete_delay_ms));
         }
+    }
+
+    /// Gives the directories of deleted partitions names that no partition has; each is removed some milliseconds later,
+    /// so that those who still read can end.
+    async fn set_aside(&self, gone: Vec<(PathBuf, i64)>) {
+        if gone.is_empty() {
+            return;
+        }
+        let chance = self.chance();
+        let renamed = self.files.blocking(move || {
+            let rename =
+                |(dir, delay_ms): &(PathBuf, i64)| Some((rename_aside(dir, chance).map_err(report).ok()?, *delay_ms));
+            let renamed: Vec<(PathBuf, i64)> = gone.iter().filter_map(rename).collect();
+            if let Err(error) = sync_parents(renamed.iter().map(|(path, _)| path.as_path())) {
+                report(error);
+            }
+            renamed
+        });
+        let now_ms = self.core.wall_ms();
+        let due = |(path, delay_ms): (PathBuf, i64)| Doomed { path, due_ms: now_ms.saturating_add(delay_ms) };
+        let doomed = renamed.await.into_iter().map(due);
+        self.doomed.borrow_mut().extend(doomed);
     }
 
     /// Partitions whose leader, replicas or epochs changed.
@@ -193,8 +294,12 @@ impl Partitions {
     }
 
     fn configure(&self, image: &Image, settings: &Broker) {
+        let dynamic = Dynamic::of(&Layers::of(settings, image));
+        let expiration_ms = dynamic.producer_id_expiration_ms;
+        self.dynamic.replace(Some(dynamic));
         let mut configs: BTreeMap<Arc<str>, Rc<TopicConfig>> = BTreeMap::new();
         for partition in self.table.borrow_mut().places.iter_mut().flatten() {
+            partition.producers.set_expiration_ms(expiration_ms);
             let name = Arc::clone(&partition.topic);
             let config = configs.entry(name).or_insert_with_key(|name| Rc::new(topic_config(name, image, settings)));
             if *partition.config != **config {
@@ -234,25 +339,32 @@ impl Partition {
     }
 }
 
+fn report(error: LogError) {
+    lines::error(format_args!("delete: {error}"));
+}
+
+/// Where a partition lies: in the directory it is assigned to, or where else it is found, moved by hand or made by a
+/// broker that told nobody. `None`: in a directory that does not work.
+fn home(directories: &LogDirs, assigned: Option<Uuid>, name: &str, topic_id: Uuid) -> Option<usize> {
+    let known = assigned.and_then(|id| directories.by_id(id));
+    let lies_in = |index: usize| directories.get(index).path.join(name).exists();
+    if known.is_some_and(|index| lies_in(index)) {
+        return known;
+    }
+    let is_it = |path: &Path| matches!(partition_metadata::read(&path.join(name)), Ok(Some(id)) if id == topic_id);
+    let found = directories.online().find(|(_, directory)| is_it(&directory.path)).map(|(index, _)| index);
+    let unassigned = [None, Some(Uuid::MIGRATING_DIR), Some(Uuid::UNASSIGNED_DIR)].contains(&assigned);
+    let roomiest = || directories.online().max_by_key(|(_, directory)| directory.free_bytes()).map(|(index, _)| index);
+    found.or(known).or_else(|| if unassigned { roomiest() } else { None })
+}
+
 /// What a topic's partitions go by: its own configs over the broker's.
 pub(super) fn topic_config(name: &str, image: &Image, settings: &Broker) -> TopicConfig {
     let none = BTreeMap::new();
-    with_layers(image, settings, |layers| layers.topic_config(image.topic_configs(name).unwrap_or(&none)))
+    Layers::of(settings, image).topic_config(image.topic_configs(name).unwrap_or(&none))
 }
 
-/// What was said for the broker, in the image and in its own file.
-pub(super) fn with_layers<T>(image: &Image, settings: &Broker, resolve: impl FnOnce(&Layers<'_>) -> T) -> T {
-    let none = BTreeMap::new();
-    let node = settings.node_id.to_string();
-    resolve(&Layers {
-        fixed: &settings.said,
-        cluster: image.configs(ResourceType::Broker, "").unwrap_or(&none),
-        node: image.configs(ResourceType::Broker, &node).unwrap_or(&none),
-    })
-}
-
-fn replay(producers: &mut ProducerTable, replayed: Replayed<'_>, settings: &Broker, now_ms: i64) {
-    let limits = producer_limits(settings);
+fn replay(producers: &mut ProducerTable, replayed: Replayed<'_>, limits: ProducerLimits, now_ms: i64) {
     match replayed {
         Replayed::Start(snapshot) => {
             *producers = match snapshot {
@@ -262,10 +374,6 @@ fn replay(producers: &mut ProducerTable, replayed: Replayed<'_>, settings: &Brok
         }
         Replayed::Batch { header, marker } => _ = producers.replay(header, marker),
     }
-}
-
-fn producer_limits(settings: &Broker) -> ProducerLimits {
-    ProducerLimits { expiration_ms: settings.producer_id_expiration_ms as i64, ..ProducerLimits::default() }
 }
 
 fn assignment(partition: &state::metadata::Partition) -> Assignment {

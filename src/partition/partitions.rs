@@ -2,7 +2,7 @@
 //! waiters are to hear.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use wire::records::Scratch;
 
 use super::append::{Taken, Waiter};
 use super::keep::Due;
-use super::open::Directory;
 use super::settle::Next;
-use super::{Effect, Partition};
+use super::{Effect, LogDirs, Partition};
 use crate::calls::{AppendError, Call, PartitionId, Read, ReadError, ReadResult, Ticket};
+use crate::config::{Cordoned, Dynamic};
 use crate::log::Doomed;
 
 /// Where a partition of this shard's stands in its table; valid while the partition is open.
@@ -26,11 +26,13 @@ pub struct Place(pub(super) usize);
 pub struct Partitions {
     pub(super) core: Core<Call>,
     pub(super) files: Files,
-    pub(super) directories: Arc<Vec<Directory>>,
+    pub(crate) directories: Arc<LogDirs>,
     pub(super) table: RefCell<Table>,
     pub(super) effects: RefCell<Vec<Effect>>,
     /// The image that the table follows.
     pub(super) applied: RefCell<Option<Arc<Image>>>,
+    /// Settings that may change; `None` until partitions are opened.
+    pub(super) dynamic: RefCell<Option<Dynamic>>,
     pub(super) doomed: RefCell<Vec<Doomed>>,
     pub(super) due: RefCell<Due>,
     /// The shard stops: logs are closed and stay as they are.
@@ -42,6 +44,8 @@ pub struct Partitions {
 pub(super) struct Table {
     pub(super) places: Vec<Option<Box<Partition>>>,
     pub(super) by_id: HashMap<PartitionId, Place>,
+    /// Partitions of this shard's whose log directory has failed.
+    offline: HashSet<PartitionId>,
     /// Places with staged batches.
     dirty: Vec<Place>,
     /// What the fetches of other shards watch, by shard and ticket.
@@ -50,7 +54,7 @@ pub(super) struct Table {
 
 impl Partitions {
     /// No partitions yet. `directories` are the log directories as they were found.
-    pub fn new(core: Core<Call>, directories: Arc<Vec<Directory>>) -> Rc<Self> {
+    pub fn new(core: Core<Call>, directories: Arc<LogDirs>) -> Rc<Self> {
         let files = core.files().clone();
         Rc::new(Self {
             core,
@@ -58,12 +62,18 @@ impl Partitions {
             table: RefCell::default(),
             effects: RefCell::default(),
             applied: RefCell::default(),
+            dynamic: RefCell::default(),
             doomed: RefCell::default(),
             due: RefCell::default(),
             closing: Cell::default(),
             directories,
             scratch: RefCell::new(Scratch::default()),
         })
+    }
+
+    /// Directories that take no new partitions.
+    pub fn cordoned(&self) -> Cordoned {
+        self.dynamic.borrow().as_ref().map_or(Cordoned::These(Vec::new()), |dynamic| dynamic.cordoned.clone())
     }
 
     pub fn place(&self, id: &PartitionId) -> Option<Place> {
@@ -73,7 +83,9 @@ impl Partitions {
     /// Checks and stages one batch; it is written at the next [`flush`](Self::flush).
     pub fn append(&self, id: &PartitionId, records: Chunk, waiter: Waiter) -> Result<Taken, AppendError> {
         let mut table = self.table.borrow_mut();
-        let Some(place) = table.by_id.get(id).copied() else { return Err(AppendError::UnknownPartition) };
+        let Some(place) = table.by_id.get(id).copied() else {
+            return Err(if table.is_offline(id) { AppendError::Storage } else { AppendError::UnknownPartition });
+        };
         let partition = table.get_mut(place).ok_or(AppendError::UnknownPartition)?;
         let was_clean = !partition.log.has_staged();
         let taken = partition.append(records, waiter, self.core.wall_ms(), &mut self.scratch.borrow_mut())?;
@@ -86,7 +98,7 @@ impl Partitions {
     /// Plans a read; with `read.watch` the fetch hears when the partition grows after this.
     pub fn read(&self, from: ShardId, read: &Read) -> Result<ReadResult, ReadError> {
         let mut table = self.table.borrow_mut();
-        let place = table.by_id.get(&read.partition).copied().ok_or(ReadError::UnknownPartition)?;
+        let Some(place) = table.by_id.get(&read.partition).copied() else { return Err(table.absent(&read.partition)) };
         let partition = table.get_mut(place).ok_or(ReadError::UnknownPartition)?;
         let result = partition.read(&read.spec);
         if read.watch {
@@ -196,13 +208,28 @@ impl Table {
         self.places.get_mut(place.0)?.as_deref_mut()
     }
 
+    pub(super) fn set_offline(&mut self, id: PartitionId) {
+        self.offline.insert(id);
+    }
+
+    pub(super) fn is_offline(&self, id: &PartitionId) -> bool {
+        self.offline.contains(id)
+    }
+
+    /// What a reader hears of a partition that is not open.
+    pub(super) fn absent(&self, id: &PartitionId) -> ReadError {
+        if self.is_offline(id) { ReadError::Storage } else { ReadError::UnknownPartition }
+    }
+
     pub(super) fn insert(&mut self, partition: Partition) {
+        self.offline.remove(&partition.id);
         self.by_id.insert(partition.id, Place(self.places.len()));
         self.places.push(Some(Box::new(partition)));
     }
 
     /// Places are not used again: the completion of a late write must not find another partition.
     pub(super) fn remove(&mut self, id: &PartitionId) -> Option<Box<Partition>> {
+        self.offline.remove(id);
         let place = self.by_id.remove(id)?;
         self.places.get_mut(place.0)?.take()
     }

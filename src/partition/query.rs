@@ -28,11 +28,15 @@ impl Partitions {
         id: &PartitionId,
         act: impl FnOnce(&mut Partition) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        self.with(id, act).unwrap_or(Err(ReadError::UnknownPartition))
+        self.with(id, act).unwrap_or_else(|| Err(self.table.borrow().absent(id)))
     }
 
     fn delete_records(&self, id: &PartitionId, offset: i64) -> Result<i64, DeleteRecordsError> {
-        self.with(id, |partition| partition.delete_records(offset)).unwrap_or(Err(DeleteRecordsError::UnknownPartition))
+        let deleted = self.with(id, |partition| partition.delete_records(offset));
+        deleted.unwrap_or_else(|| match self.table.borrow().is_offline(id) {
+            true => Err(DeleteRecordsError::Storage),
+            false => Err(DeleteRecordsError::UnknownPartition),
+        })
     }
 
     fn log_sizes(&self) -> Vec<LogSize> {

@@ -9,6 +9,7 @@ mod answers;
 mod batches;
 mod broker;
 mod crowd;
+mod directories;
 mod frames;
 mod produce;
 mod raw;

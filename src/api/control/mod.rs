@@ -12,9 +12,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
-use shards::{Chunk, Lane, Nanos, ShardId};
+use shards::{Chunk, Lane, ShardId};
 use state::metadata::Image;
 use wire::header::RequestHeader;
 use wire::{ApiKey, ErrorCode};
@@ -23,7 +22,7 @@ use super::{Api, Context, ReplyTo, table};
 use crate::calls::{Answer, Call, ControlReply, ControlRequest, Query, Ticket};
 use crate::controller::{Controller, RequestError};
 use crate::net::{Outcome, Reply};
-use crate::partition::write_checkpoints;
+use crate::partition::{CheckpointsDue, write_checkpoints};
 
 /// The controller and how far each shard has followed it. On shard 0 only.
 pub(super) struct Control {
@@ -32,7 +31,7 @@ pub(super) struct Control {
     applied: RefCell<Vec<i64>>,
     waiting: RefCell<Vec<Waker>>,
     published: Cell<i64>,
-    checkpoint_due: Cell<Nanos>,
+    checkpoints: CheckpointsDue,
 }
 
 impl Control {
@@ -57,7 +56,7 @@ impl Control {
             applied: RefCell::new(vec![version; usize::from(shards)]),
             waiting: RefCell::default(),
             published: Cell::new(version),
-            checkpoint_due: Cell::default(),
+            checkpoints: CheckpointsDue::default(),
         }
     }
 }
@@ -133,7 +132,7 @@ impl Api {
         let version = image.version();
         if version > control.published.replace(version.max(control.published.get())) {
             // A topic that is created anew must not find the recovery points of a deleted one for long.
-            control.checkpoint_due.set(Nanos(0));
+            control.checkpoints.at_once();
             for shard in 0..self.core.count() {
                 self.core.call(ShardId(shard), Lane::Request, Call::Publish(Arc::clone(&image)));
             }
@@ -161,22 +160,15 @@ impl Api {
         if let Err(error) = control.controller.borrow_mut().maintain() {
             shards::fatal(format_args!("metadata snapshot: {error}"));
         }
-        if self.core.now() < control.checkpoint_due.get() {
-            return;
-        }
-        let interval = Duration::from_millis(self.settings.replica_high_watermark_checkpoint_interval_ms);
-        control.checkpoint_due.set(self.core.now() + interval);
+        let Some(wanted) = control.checkpoints.take(self.core.wall_ms(), &self.settings) else { return };
         let mut offsets = Vec::new();
         for shard in 0..self.core.count() {
             if let Answer::PartitionOffsets(more) = self.router.ask(ShardId(shard), Query::PartitionOffsets).await {
                 offsets.extend(more);
             }
         }
-        let dirs = self.settings.log_dirs.clone();
-        let written = self.core.files().blocking(move || write_checkpoints(&dirs, &offsets)).await;
-        if let Err(error) = written {
-            crate::metrics::log::error(format_args!("checkpoints: {error}"));
-        }
+        let directories = Arc::clone(&self.partitions.directories);
+        self.core.files().blocking(move || write_checkpoints(&directories, &offsets, wanted)).await;
     }
 
     /// Ends the metadata log cleanly, where this is the controller's shard.

@@ -12,7 +12,7 @@ use super::{Key, key};
 pub(super) const KEYS: &[Key] = &[
     key("node.id", Int, Required, AtLeast(0), ReadOnly, High, Honoured,
         "The id of this node; every node of a cluster has its own."),
-    key("broker.id", Int, Is("-1"), Any, ReadOnly, High, Honoured,
+    key("broker.id", Int, Is("-1"), Any, ReadOnly, High, Mapped,
         "Older name of node.id; where both are set they must be equal."),
     key("process.roles", List, Required, OneOf(&["broker", "controller"]), ReadOnly, High, Honoured,
         "What this process is: broker, or broker and controller."),
@@ -58,7 +58,7 @@ pub(super) const KEYS: &[Key] = &[
         "Requests that may wait for Kafka's handler threads; here memory is the bound."),
     key("queued.max.request.bytes", Long, Is("-1"), Any, ReadOnly, Medium, Accepted,
         "Bytes of requests that may wait; see ringmill.request.memory.bytes."),
-    key("request.timeout.ms", Int, Is("30000"), Any, ReadOnly, High, Honoured,
+    key("request.timeout.ms", Int, Is("30000"), Any, ReadOnly, High, Accepted,
         "Longest wait for work a request depends on."),
     key("num.network.threads", Int, Is("3"), AtLeast(1), ClusterWide, High, Accepted,
         "Network threads of Kafka; here each shard serves its own connections."),

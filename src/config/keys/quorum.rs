@@ -50,7 +50,7 @@ pub(super) const KEYS: &[Key] = &[
         "Move leadership back to the preferred replicas."),
     key("leader.imbalance.check.interval.seconds", Long, Is("300"), AtLeast(1), ReadOnly, High, Accepted,
         "How often that is looked for."),
-    key("unclean.leader.election.enable", Boolean, Is("false"), Any, ClusterWide, High, Honoured,
+    key("unclean.leader.election.enable", Boolean, Is("false"), Any, ClusterWide, High, Accepted,
         "Let a replica lead that is not in sync, at the price of lost records."),
     key("unclean.leader.election.interval.ms", Long, Is("300000"), AtLeast(1), ReadOnly, Medium, Accepted,
         "How often partitions are looked for that such a replica could lead.").internal(),

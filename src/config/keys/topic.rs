@@ -76,6 +76,6 @@ pub(super) const KEYS: &[Key] = &[
         "Most milliseconds taken off segment.ms at random.").inherits("log.roll.jitter.ms"),
     key("segment.ms", Long, Is("604800000"), AtLeast(1), ClusterWide, Medium, Honoured,
         "Age at which a segment is closed and the next begun.").inherits("log.roll.ms"),
-    key("unclean.leader.election.enable", Boolean, Is("false"), Any, ClusterWide, Medium, Honoured,
+    key("unclean.leader.election.enable", Boolean, Is("false"), Any, ClusterWide, Medium, Accepted,
         "Let a replica lead that is not in sync, at the price of lost records.").inherits("unclean.leader.election.enable"),
 ];

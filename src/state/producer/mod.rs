@@ -124,6 +124,11 @@ impl ProducerTable {
         Self { limits, producers: BTreeMap::new(), transactions: Transactions::default(), end_offset: 0, uses: 0 }
     }
 
+    /// `producer.id.expiration.ms` has changed; it counts from the next [`expire`](Self::expire) on.
+    pub fn set_expiration_ms(&mut self, expiration_ms: i64) {
+        self.limits.expiration_ms = expiration_ms;
+    }
+
     /// What a `.snapshot` file as of `end_offset` (exclusive) holds. Expired producers are left out.
     pub fn from_snapshot(
         limits: ProducerLimits,
