@@ -15,7 +15,7 @@ mod replay;
 mod snapshot;
 
 pub use features::{
-    ELIGIBLE_LEADER_REPLICAS, FEATURES, Feature, Levels, METADATA_VERSION, METADATA_VERSION_NEWEST,
+    ELIGIBLE_LEADER_REPLICAS, FEATURES, Feature, KRAFT_VERSION, Levels, METADATA_VERSION, METADATA_VERSION_NEWEST,
     METADATA_VERSION_STABLE, bootstrap_records, finalised_by_default, record_version, supported_features,
 };
 pub use image::{
