@@ -5,7 +5,9 @@
 
 pub mod alter;
 pub mod broker;
+pub mod client_metrics;
 pub mod describe;
+pub mod group_bounds;
 pub mod keys;
 pub mod layers;
 pub mod listener;

@@ -55,7 +55,7 @@ pub fn supported_features(levels: Levels) -> [(&'static str, i16, i16); 7] {
 
 /// Whether a lower `metadata.version` has no place for metadata that `from` may hold (Kafka's
 /// `MetadataVersion.checkIfMetadataChanged`): some levels brought new records or fields, the others did not.
-pub fn loses_metadata(from: i16, to: i16) -> bool {
+pub(super) fn loses_metadata(from: i16, to: i16) -> bool {
     const BROUGHT_METADATA: [i16; 9] = [7, 8, 11, 13, 14, 15, 17, 23, 30];
     BROUGHT_METADATA.iter().any(|level| (to + 1..=from).contains(level))
 }

@@ -44,6 +44,9 @@ const SCRIPTS: [(&str, &str); 22] = [
     ("kafka-groups", "org.apache.kafka.tools.GroupsCommand"),
 ];
 
+/// Scripts that want to know the address before anything else.
+pub(super) const ADDRESS_FIRST: [&str; 2] = ["kafka-features", "kafka-metadata-quorum"];
+
 /// Files that commands read.
 pub(super) const FILES: [(&str, &str); 9] = [
     ("same.json", r#"{"version":1,"partitions":[{"topic":"kept","partition":0,"replicas":[1]}]}"#),
@@ -359,11 +362,11 @@ pub(super) const GROUPS: Table = &[
     (All, "kafka-consumer-groups --list"),
     (
         All,
-        "kafka-console-consumer --topic kept --group first --from-beginning --max-messages 6 --timeout-ms 20000 --formatter-property print.key=true",
+        "kafka-console-consumer --topic kept --group first --from-beginning --max-messages 4 --timeout-ms 20000 --formatter-property print.key=true",
     ),
     (
         All,
-        "kafka-console-consumer --topic kept --group second --from-beginning --max-messages 3 --timeout-ms 20000 --consumer-property group.protocol=consumer --formatter-property print.partition=true",
+        "kafka-console-consumer --topic kept --group second --from-beginning --max-messages 4 --timeout-ms 20000 --consumer-property group.protocol=consumer --formatter-property print.partition=true",
     ),
     (All, "kafka-console-consumer --topic kept --group first --timeout-ms 3000"),
     (All, "kafka-consumer-groups --list"),

@@ -104,7 +104,9 @@ impl Side {
         let class = commands::class(&script).ok_or_else(|| format!("no tool {script}"))?;
         let mut args: Vec<String> = words.collect();
         if !args.iter().any(|arg| arg.starts_with("--bootstrap-")) {
-            args.extend(["--bootstrap-server".to_owned(), self.words["broker"].clone()]);
+            // Some tools take it before their subcommand, some behind it.
+            let at = if commands::ADDRESS_FIRST.contains(&script.as_str()) { 0 } else { args.len() };
+            args.splice(at..at, ["--bootstrap-server".to_owned(), self.words["broker"].clone()]);
         }
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         java.tool(class, &stdin.replace("\\n", "\n"), &args)

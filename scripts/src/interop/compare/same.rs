@@ -31,6 +31,10 @@ pub(super) fn compare(
     if left.code != right.code {
         return Err(format!("exit {} and {}\n{}\n---\n{}", left.code, right.code, told(left), told(right)));
     }
+    // A line that no tool understands would be the same for every broker.
+    if left.code != 0 && (told(left) + &told(right)).contains("usage:") {
+        return Err(format!("the tool does not understand the command\n{}", told(left)));
+    }
     let (left_fault, right_fault) = (exceptions(left), exceptions(right));
     if left_fault != right_fault {
         return Err(format!("{left_fault:?} and {right_fault:?}\n{}\n---\n{}", told(left), told(right)));

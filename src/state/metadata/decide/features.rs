@@ -227,7 +227,7 @@ mod tests {
     fn levels_move_as_they_are_called() {
         use UpgradeType::*;
         let mut c = Cluster::with_brokers(&[1]);
-        let said = |c: &Cluster, updates: &[FeatureUpdate]| match update_features(&c.image(), updates, RULES).answers {
+        let said = |c: &Cluster, updates: &[FeatureUpdate]| match update_features(c.image(), updates, RULES).answers {
             Ok(()) => "fine".to_owned(),
             Err(error) => format!("{:?}", error.why),
         };
@@ -249,10 +249,10 @@ mod tests {
         // One refusal refuses all.
         let both = [update("group.version", 0, SafeDowngrade), update("share.version", 0, Upgrade)];
         assert_eq!(said(&c, &both), "IsDowngrade(1)");
-        assert_eq!(update_features(&c.image(), &both, RULES).records, []);
+        assert_eq!(update_features(c.image(), &both, RULES).records, []);
 
-        let decision = update_features(&c.image(), &[update("transaction.version", 0, SafeDowngrade)], RULES);
-        c.replay(decision.records);
+        let decision = update_features(c.image(), &[update("transaction.version", 0, SafeDowngrade)], RULES);
+        c.write(decision.records);
         assert_eq!(c.image().feature("transaction.version"), 0);
         assert_eq!(say(&c, "transaction.version", 1, SafeDowngrade), "IsUpgrade(0)");
         assert_eq!(say(&c, "transaction.version", 2, Upgrade), "fine");
@@ -263,11 +263,10 @@ mod tests {
         let elr = [update(ELIGIBLE_LEADER_REPLICAS, 1, UpgradeType::Upgrade)];
         let c = Cluster::with_brokers(&[1]);
         let before = c.image();
-        let records = update_features(&before, &elr, RULES).records;
+        let records = update_features(before, &elr, RULES).records;
         let names: Vec<_> = records.iter().map(MetadataRecord::name).collect();
         let is_set = before.config(ResourceType::Broker, "", MIN_INSYNC_REPLICAS).is_some();
-        let wanted: &[&str] =
-            if is_set { &["FeatureLevelRecord"] } else { &["ConfigRecord", "FeatureLevelRecord"] };
+        let wanted: &[&str] = if is_set { &["FeatureLevelRecord"] } else { &["ConfigRecord", "FeatureLevelRecord"] };
         assert_eq!(names, wanted);
     }
 }
