@@ -1,5 +1,5 @@
-//! DescribeConfigs (key 32, KIP-133, KIP-226): the settings of topics, of this broker and of groups, with where each
-//! value comes from.
+//! DescribeConfigs (key 32, KIP-133, KIP-226): the settings of topics, groups and subscriptions, of this broker and
+//! its loggers, with where each value comes from.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,10 @@ use wire::generated::describe_configs_response::{
 };
 
 use super::{Api, Context, ReplyTo};
+use crate::config::client_metrics;
 use crate::config::describe::{self, Described};
 use crate::config::layers::{Layers, Map};
+use crate::metrics::log;
 use crate::net::Outcome;
 
 /// Kinds of resources (`ConfigResource.Type`).
@@ -64,8 +66,21 @@ fn describe(api: &Api, image: &Image, resource: &DescribeConfigsResource<'_>) ->
             let text = format!("broker {name:?} was asked of broker {}", api.settings.node_id);
             Err((ErrorCode::InvalidRequest, text))
         }
+        GROUP | CLIENT_METRICS if name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "the resource has to be named".to_owned()))
+        }
         GROUP => Ok(describe::group(layers, image.configs(ResourceType::Group, name).unwrap_or(&Map::new()), wanted)),
-        BROKER_LOGGER | CLIENT_METRICS => Ok(Vec::new()),
+        CLIENT_METRICS => {
+            let overrides = image.configs(ResourceType::ClientMetrics, name);
+            Ok(client_metrics::describe(overrides.unwrap_or(&Map::new()), wanted))
+        }
+        BROKER_LOGGER if name.parse() == Ok(api.settings.node_id) => {
+            Ok(describe::loggers(log::loggers().map(|(name, level)| (name, level.name())), wanted))
+        }
+        BROKER_LOGGER => {
+            let text = format!("loggers of {name:?} were asked of broker {}", api.settings.node_id);
+            Err((ErrorCode::InvalidRequest, text))
+        }
         kind => Err((ErrorCode::InvalidRequest, format!("unknown resource type {kind}"))),
     })
 }

@@ -40,15 +40,16 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
     let request: MetadataRequest<'_> = cx.decode()?;
     let missing = creatable(api, cx, &request);
     if missing.is_empty() {
-        return Ok(Outcome::Reply(cx.reply(&respond(api, cx, &request, &Vec::new()))));
+        return Ok(Outcome::Reply(cx.reply(&respond(api, cx, &request, &api.router.image(), &Vec::new()))));
     }
-    let (api, reply) = (api.shared(), cx.later());
+    let (api, reply, before) = (api.shared(), cx.later(), api.router.image());
     let shared = Rc::clone(&api);
     Ok(shared.spawn(to, async move {
         let created = api.router.control(ControlRequest::AutoCreate { topics: missing }).await;
         let refused = if let ControlReply::Created(refused) = created { refused } else { Vec::new() };
         let request: MetadataRequest<'_> = reply.decode().ok()?;
-        Some(reply.reply(&respond(&api, &reply, &request, &refused)))
+        // As Kafka's clients know it, a topic that this request made is told of from the next request on.
+        Some(reply.reply(&respond(&api, &reply, &request, &before, &refused)))
     }))
 }
 
@@ -60,8 +61,13 @@ fn creatable(api: &Api, cx: &Context, request: &MetadataRequest<'_>) -> Vec<Stri
     names.filter(|name| api.router.topic(name).is_none()).map(str::to_owned).collect()
 }
 
-fn respond(api: &Api, cx: &Context, request: &MetadataRequest<'_>, refused: &Refused) -> MetadataResponse<'static> {
-    let image = api.router.image();
+fn respond(
+    api: &Api,
+    cx: &Context,
+    request: &MetadataRequest<'_>,
+    image: &Image,
+    refused: &Refused,
+) -> MetadataResponse<'static> {
     let operations = |asked: bool, all: i32| if asked { all } else { OPERATIONS_NOT_ASKED };
     let topic_operations = operations(request.include_topic_authorized_operations, ALL_TOPIC_OPERATIONS);
     // Null means all topics; so does an empty list in version 0, which knows no null.
@@ -70,10 +76,10 @@ fn respond(api: &Api, cx: &Context, request: &MetadataRequest<'_>, refused: &Ref
         image.topics().map(|topic| known(topic, topic_operations)).collect()
     } else {
         let asked = request.topics.iter().flatten();
-        asked.map(|topic| one(&image, topic.name.as_deref(), topic.topic_id, topic_operations, refused)).collect()
+        asked.map(|topic| one(image, topic.name.as_deref(), topic.topic_id, topic_operations, refused)).collect()
     };
     MetadataResponse {
-        brokers: brokers(api, cx, &image),
+        brokers: brokers(api, cx, image),
         cluster_id: Some(image.cluster_id().to_owned().into()),
         controller_id: api.settings.node_id,
         topics,

@@ -1,19 +1,24 @@
 //! The APIs of the protocol: one table, one file for each API. Errors of the rooms below become Kafka's codes here and
 //! nowhere else.
 
+mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
 mod answers;
 mod api_versions;
 mod control;
 mod delete_records;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;

@@ -2,11 +2,12 @@
 
 use wire::ApiKey;
 
-use super::answers::{cluster, groups, offsets, quorum, security, share, streams, transactions};
+use super::answers::{groups, offsets, quorum, security, share, streams, transactions};
 use super::{
-    Api, Context, ReplyTo, alter_replica_log_dirs, api_versions, control, delete_records, describe_cluster,
-    describe_configs, describe_log_dirs, describe_producers, describe_topic_partitions, fetch, init_producer_id,
-    list_offsets, metadata, offset_for_leader_epoch, produce,
+    Api, Context, ReplyTo, alter_partition_reassignments, alter_replica_log_dirs, api_versions, control,
+    delete_records, describe_client_quotas, describe_cluster, describe_configs, describe_log_dirs, describe_producers,
+    describe_topic_partitions, elect_leaders, fetch, init_producer_id, list_config_resources, list_offsets,
+    list_partition_reassignments, metadata, offset_for_leader_epoch, produce,
 };
 use crate::config::listener::Side;
 use crate::net::{Outcome, Reply};
@@ -49,17 +50,17 @@ const TABLE: &[Entry] = &[
     entry(Key::DescribeConfigs, Full(describe_configs::handle)),
     entry(Key::AlterConfigs, Full(control::forward)),
     entry(Key::IncrementalAlterConfigs, Full(control::forward)),
-    entry(Key::ListConfigResources, Now(cluster::list_config_resources)),
+    entry(Key::ListConfigResources, Now(list_config_resources::handle)),
     entry(Key::DescribeLogDirs, Full(describe_log_dirs::handle)),
     entry(Key::AlterReplicaLogDirs, Full(alter_replica_log_dirs::handle)),
     // The cluster
     entry(Key::DescribeCluster, Full(describe_cluster::handle)),
     entry(Key::DescribeQuorum, Full(control::forward)),
-    entry(Key::ElectLeaders, Now(cluster::elect_leaders)),
-    entry(Key::AlterPartitionReassignments, Now(cluster::alter_partition_reassignments)),
-    entry(Key::ListPartitionReassignments, Now(cluster::list_partition_reassignments)),
-    entry(Key::UpdateFeatures, Now(cluster::update_features)),
-    entry(Key::UnregisterBroker, Now(cluster::unregister_broker)),
+    entry(Key::ElectLeaders, Now(elect_leaders::handle)),
+    entry(Key::AlterPartitionReassignments, Now(alter_partition_reassignments::handle)),
+    entry(Key::ListPartitionReassignments, Now(list_partition_reassignments::handle)),
+    entry(Key::UpdateFeatures, Full(control::forward)),
+    entry(Key::UnregisterBroker, Full(control::forward)),
     entry(Key::AddRaftVoter, Now(quorum::add_voter)),
     entry(Key::RemoveRaftVoter, Now(quorum::remove_voter)),
     // Groups
@@ -97,8 +98,8 @@ const TABLE: &[Entry] = &[
     entry(Key::RenewDelegationToken, Now(security::renew_token)),
     entry(Key::ExpireDelegationToken, Now(security::expire_token)),
     entry(Key::DescribeDelegationToken, Now(security::describe_tokens)),
-    entry(Key::DescribeClientQuotas, Now(security::describe_quotas)),
-    entry(Key::AlterClientQuotas, Now(security::alter_quotas)),
+    entry(Key::DescribeClientQuotas, Now(describe_client_quotas::handle)),
+    entry(Key::AlterClientQuotas, Full(control::forward)),
     // Share groups
     entry(Key::ShareGroupHeartbeat, Now(share::heartbeat)),
     entry(Key::ShareGroupDescribe, Now(share::describe)),

@@ -118,6 +118,21 @@ pub fn cluster(layers: &Layers<'_>, wanted: Wanted<'_>) -> Vec<Described> {
     wanted.map(|(name, text)| only_cluster(of_broker(layers, name), text)).collect()
 }
 
+/// The level of each logger.
+pub fn loggers(levels: impl Iterator<Item = (&'static str, &'static str)>, wanted: Wanted<'_>) -> Vec<Described> {
+    let each = levels.filter(|(name, _)| is_wanted(wanted, name)).map(|(name, level)| Described {
+        name: name.into(),
+        value: Some(level.into()),
+        source: Source::DynamicBrokerLogger,
+        read_only: false,
+        sensitive: false,
+        synonyms: Vec::new(),
+        kind: 0,
+        doc: None,
+    });
+    each.collect()
+}
+
 /// Settings that Kafka keeps out of its broker's table: its own internals, and the quotas that exist only dynamically.
 fn hidden_unless_said(key: &Key) -> bool {
     key.internal || is_only_dynamic(key)

@@ -6,8 +6,10 @@
 pub mod alter;
 pub mod broker;
 pub mod cleaner;
+pub mod client_metrics;
 pub mod describe;
 pub mod dynamic;
+pub mod group_bounds;
 pub mod groups;
 pub mod keys;
 pub mod layers;

@@ -32,8 +32,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use state::metadata::{Image, ImageBuilder, METADATA_VERSION_STABLE, Position, snapshot_records};
-use wire::MetadataRecord;
 use wire::records::ControlRecordType;
+use wire::{MetadataRecord, Uuid};
 
 use chance::Chance;
 use framing::{At, Batches, encode};
@@ -66,6 +66,8 @@ pub struct Controller {
     node_id: i32,
     /// `__cluster_metadata-0`.
     dir: PathBuf,
+    /// Of the log directory that it lies in.
+    metadata_directory_id: Uuid,
     log: MetadataLog,
     /// Raft epoch of this process.
     epoch: i32,
@@ -112,6 +114,11 @@ impl Controller {
     /// Finalised level of `kraft.version`: 1 where the voters stand in the log (KIP-853), else 0.
     pub fn kraft_version(&self) -> i16 {
         i16::from(!self.snapshots.control.is_empty())
+    }
+
+    /// The directory of this voter, where the voters stand in the log; a list of voters by id alone has none.
+    pub fn voter_directory_id(&self) -> Uuid {
+        if self.kraft_version() > 0 { self.metadata_directory_id } else { Uuid::ZERO }
     }
 
     /// Raft epoch in which this node leads.

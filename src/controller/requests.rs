@@ -5,13 +5,14 @@ use std::fmt;
 
 use state::metadata::Image;
 use state::metadata::decide::{
-    self, AlterConfigAnswers, AlterConfigs, AlterResource, CreatePartitionsAnswers, CreateTopic, CreateTopicAnswers,
-    Decision, DeleteTopic, DeletedTopic, NewPartitions, ProducerIdError, RequestTooLarge, TopicDefaults,
+    self, AlterConfigAnswers, AlterConfigs, AlterQuotas, AlterQuotasAnswers, AlterResource, CreatePartitionsAnswers,
+    CreateTopic, CreateTopicAnswers, Decision, DeleteTopic, DeletedTopic, FeatureError, FeatureRules, FeatureUpdate,
+    NewPartitions, ProducerIdError, RequestTooLarge, TopicDefaults, UnregisterError,
 };
 use wire::{MetadataRecord, Uuid};
 
 use super::rules::Rules;
-use super::{Controller, ControllerError};
+use super::{Controller, ControllerError, levels};
 
 /// Why a request as a whole came to nothing.
 #[derive(Debug)]
@@ -96,6 +97,39 @@ impl Controller {
     pub fn alter_configs(&mut self, resources: &[AlterConfigs], validate_only: bool) -> Answer<AlterConfigAnswers> {
         let decision = decide::alter_configs(&self.image, resources, &self.rules(&self.image))?;
         self.carry_out(decision, validate_only)
+    }
+
+    /// New levels for features, all or none.
+    pub fn update_features(
+        &mut self,
+        updates: &[FeatureUpdate],
+        validate_only: bool,
+    ) -> Answer<Result<(), FeatureError>> {
+        let rules = FeatureRules {
+            levels: levels(&self.said),
+            kraft_version: self.kraft_version(),
+            min_insync_replicas: self.said_min_insync_replicas(),
+        };
+        let decision = decide::update_features(&self.image, updates, rules);
+        self.carry_out(decision, validate_only)
+    }
+
+    pub fn alter_client_quotas(
+        &mut self,
+        alterations: &[AlterQuotas],
+        validate_only: bool,
+    ) -> Answer<AlterQuotasAnswers> {
+        let decision = decide::alter_client_quotas(&self.image, alterations)?;
+        self.carry_out(decision, validate_only)
+    }
+
+    /// Forgets a broker that is gone.
+    pub fn unregister_broker(&mut self, broker_id: i32) -> Answer<Result<(), UnregisterError>> {
+        let (records, answers) = match decide::unregister_broker(&self.image, broker_id, self.node_id) {
+            Ok(records) => (records, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        self.carry_out(Decision { records, answers }, false)
     }
 
     /// A block of producer ids that nobody else gets: the first, and how many.

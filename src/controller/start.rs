@@ -103,6 +103,7 @@ impl Controller {
             chance: Chance::open()?,
             clock,
             dir,
+            metadata_directory_id: directories.metadata_id(settings),
         };
         let epoch_before = controller.image.broker(settings.node_id).map(|broker| broker.epoch);
         let is_clean = epoch_before.is_some() && epoch_before == directories.clean_stop_epoch();
@@ -133,12 +134,16 @@ impl Controller {
             self.stage(&[AbortTransactionRecord { reason }.into()])?;
         }
         if self.builder.newest().metadata_version() == 0 {
-            let layers = Layers { fixed: &self.said, cluster: &NONE, node: &NONE };
-            let min_insync_replicas = layers.broker("min.insync.replicas").map_or(1, |value| value.number() as i32);
             let finalised = finalised_by_default(levels(&self.said));
-            self.stage(&bootstrap_records(&finalised, min_insync_replicas))?;
+            self.stage(&bootstrap_records(&finalised, self.said_min_insync_replicas()))?;
         }
         Ok(())
+    }
+
+    /// What this node's file says about `min.insync.replicas`.
+    pub(super) fn said_min_insync_replicas(&self) -> i32 {
+        let layers = Layers { fixed: &self.said, cluster: &NONE, node: &NONE };
+        layers.broker("min.insync.replicas").map_or(1, |value| value.number() as i32)
     }
 
     fn register(&mut self, settings: &Broker, directories: &Directories) -> Result<(), ControllerError> {

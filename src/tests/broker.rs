@@ -116,7 +116,7 @@ impl Broker {
         kib.unwrap_or_else(|| panic!("the broker is gone\n{}", self.log())) * 1024
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let text = std::fs::read_to_string(self.dir.join("broker.log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")

@@ -5,6 +5,7 @@
 //! Apache Kafka, whose answers are the expected ones. What Kafka does not survive is left out there.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod answers;
 mod batches;
 mod broker;

@@ -4,6 +4,7 @@
 //! what shows that a check asks for the right thing. `--bootstrap` takes a broker that already runs.
 
 mod acks;
+mod compare;
 mod crash;
 mod dump;
 mod java;
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The parts of the suite, in the order in which they run.
-pub(crate) const PARTS: [&str; 7] = ["tools", "kcat", "python", "matrix", "dump", "hostile", "crash"];
+pub(crate) const PARTS: [&str; 8] = ["tools", "kcat", "python", "matrix", "dump", "hostile", "crash", "compare"];
 
 #[derive(Default)]
 pub(crate) struct Options {
@@ -125,6 +126,10 @@ fn run_parts(options: &Options, mut env: Env, mut server: Option<Server>, tally:
     if wanted("crash") && options.bootstrap.is_none() {
         let Ok(kind) = kind(options, env.java.libs()) else { return };
         crash::run(&env, &kind, tally);
+    }
+    if wanted("compare") && options.bootstrap.is_none() && !options.control {
+        let Ok(kind) = kind(options, env.java.libs()) else { return };
+        compare::run(&env.java, &kind, &env.scratch, tally);
     }
 }
 

@@ -22,20 +22,41 @@ pub(crate) struct Server {
     kind: Kind,
     dir: PathBuf,
     port: u16,
+    controller: u16,
+    /// The voters stand in the metadata log (KIP-853) and not in server.properties.
+    dynamic_quorum: bool,
     child: Option<Child>,
 }
 
 impl Server {
     /// Writes server.properties into `dir` and starts; returns when the broker answers requests.
     pub(crate) fn create(kind: &Kind, dir: &Path, overrides: &[(&str, &str)]) -> Result<Server, String> {
+        Self::create_with(kind, dir, overrides, false)
+    }
+
+    /// The same with a quorum whose voters may change (KIP-853).
+    pub(crate) fn dynamic(kind: &Kind, dir: &Path, overrides: &[(&str, &str)]) -> Result<Server, String> {
+        Self::create_with(kind, dir, overrides, true)
+    }
+
+    fn create_with(
+        kind: &Kind,
+        dir: &Path,
+        overrides: &[(&str, &str)],
+        dynamic_quorum: bool,
+    ) -> Result<Server, String> {
         std::fs::create_dir_all(dir).map_err(|e| format!("create {}: {e}", dir.display()))?;
         let (port, controller) = (free_port()?, free_port()?);
-        let mut server = Server { kind: kind.clone(), dir: dir.to_owned(), port, child: None };
-        let properties = server.properties(controller, overrides);
+        let mut server =
+            Server { kind: kind.clone(), dir: dir.to_owned(), port, controller, dynamic_quorum, child: None };
+        let properties = server.properties(overrides);
         std::fs::write(server.properties_file(), properties).map_err(|e| format!("write server.properties: {e}"))?;
         if let Kind::Kafka { libs } = kind {
             let mut format = java(libs, "-Xmx256m");
             format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(server.properties_file());
+            if dynamic_quorum {
+                format.arg("--standalone");
+            }
             process::output(&mut format, b"", START)?;
         }
         server.start()?;
@@ -44,6 +65,11 @@ impl Server {
 
     pub(crate) fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The address of the controller's listener.
+    pub(crate) fn controller(&self) -> String {
+        format!("127.0.0.1:{}", self.controller)
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -125,11 +151,16 @@ impl Server {
         self.dir.join("server.properties")
     }
 
-    fn properties(&self, controller: u16, overrides: &[(&str, &str)]) -> String {
-        let (port, data) = (self.port, self.data());
+    fn properties(&self, overrides: &[(&str, &str)]) -> String {
+        let (port, controller, data) = (self.port, self.controller, self.data());
+        let quorum = if self.dynamic_quorum {
+            format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}")
+        } else {
+            format!("controller.quorum.voters=1@127.0.0.1:{controller}")
+        };
         let mut text = format!(
             "process.roles=broker,controller\nnode.id=1\n\
-             controller.quorum.voters=1@127.0.0.1:{controller}\n\
+             {quorum}\n\
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
              advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
              controller.listener.names=CONTROLLER\n\

@@ -5,7 +5,6 @@
 //! something that isn't done, the answer is UNSUPPORTED_VERSION: clients don't repeat such a request, they say so at
 //! once. Nothing here claims a success.
 
-pub(super) mod cluster;
 pub(super) mod groups;
 pub(super) mod offsets;
 pub(super) mod quorum;

@@ -1,10 +1,8 @@
-//! Security and quotas: listeners are plain, there is no authorizer, no SCRAM user, no delegation token and no quota.
+//! Security: listeners are plain, there is no authorizer, no SCRAM user and no delegation token.
 
 use std::collections::BTreeMap;
 
 use wire::ErrorCode;
-use wire::generated::alter_client_quotas_request::EntityData as AskedEntity;
-use wire::generated::alter_client_quotas_response::{AlterClientQuotasResponse, EntityData, EntryData};
 use wire::generated::alter_user_scram_credentials_response::{
     AlterUserScramCredentialsResponse, AlterUserScramCredentialsResult,
 };
@@ -14,9 +12,8 @@ use wire::generated::describe_user_scram_credentials_response::{
     DescribeUserScramCredentialsResponse, DescribeUserScramCredentialsResult,
 };
 use wire::messages::{
-    AlterClientQuotasRequest, AlterUserScramCredentialsRequest, CreateAclsRequest, CreateDelegationTokenRequest,
-    CreateDelegationTokenResponse, DeleteAclsRequest, DescribeAclsRequest, DescribeAclsResponse,
-    DescribeClientQuotasRequest, DescribeClientQuotasResponse, DescribeDelegationTokenRequest,
+    AlterUserScramCredentialsRequest, CreateAclsRequest, CreateDelegationTokenRequest, CreateDelegationTokenResponse,
+    DeleteAclsRequest, DescribeAclsRequest, DescribeAclsResponse, DescribeDelegationTokenRequest,
     DescribeDelegationTokenResponse, DescribeUserScramCredentialsRequest, ExpireDelegationTokenRequest,
     ExpireDelegationTokenResponse, RenewDelegationTokenRequest, RenewDelegationTokenResponse, SaslAuthenticateRequest,
     SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
@@ -27,7 +24,6 @@ use super::{Answer, Api, Context, NOT_SERVED, text};
 const SECURITY_DISABLED: i16 = ErrorCode::SecurityDisabled as i16;
 const NO_AUTHORIZER: &str = "no authorizer is configured";
 const SCRAM: &str = "SCRAM credentials are not served by this release";
-const QUOTAS: &str = "quotas are not served by this release";
 
 /// Who everybody is on a plain listener.
 const ANONYMOUS: (&str, &str) = ("User", "ANONYMOUS");
@@ -139,37 +135,4 @@ pub(in crate::api) fn expire_token(_: &Api, cx: &Context) -> Answer {
 pub(in crate::api) fn describe_tokens(_: &Api, cx: &Context) -> Answer {
     cx.decode::<DescribeDelegationTokenRequest<'_>>()?;
     Ok(cx.reply(&DescribeDelegationTokenResponse { error_code: TOKEN_NOT_ALLOWED, ..Default::default() }))
-}
-
-pub(in crate::api) fn describe_quotas(_: &Api, cx: &Context) -> Answer {
-    let request: DescribeClientQuotasRequest<'_> = cx.decode()?;
-    let unknown =
-        request.components.iter().find(|one| !["user", "client-id", "ip"].contains(&one.entity_type.as_ref()));
-    let refused = unknown.map(|one| {
-        let code = if one.entity_type.is_empty() { ErrorCode::InvalidRequest } else { ErrorCode::UnsupportedVersion };
-        (code as i16, format!("{:?} is no kind of entity that has quotas", one.entity_type))
-    });
-    Ok(cx.reply(&match refused {
-        Some((error_code, words)) => DescribeClientQuotasResponse {
-            error_code,
-            error_message: Some(words.into()),
-            entries: None,
-            ..Default::default()
-        },
-        None => DescribeClientQuotasResponse { error_message: None, entries: Some(Vec::new()), ..Default::default() },
-    }))
-}
-
-pub(in crate::api) fn alter_quotas(_: &Api, cx: &Context) -> Answer {
-    let request: AlterClientQuotasRequest<'_> = cx.decode()?;
-    let entity = |one: &AskedEntity<'_>| EntityData {
-        entity_type: one.entity_type.to_string().into(),
-        entity_name: one.entity_name.as_ref().map(|name| name.to_string().into()),
-    };
-    let entries = request.entries.iter().map(|entry| EntryData {
-        error_code: NOT_SERVED,
-        error_message: text(QUOTAS),
-        entity: entry.entity.iter().map(entity).collect(),
-    });
-    Ok(cx.reply(&AlterClientQuotasResponse { entries: entries.collect(), ..Default::default() }))
 }

@@ -1,6 +1,9 @@
-//! IncrementalAlterConfigs (key 44, KIP-339) and AlterConfigs (key 33): dynamic settings of topics, brokers and groups.
+//! IncrementalAlterConfigs (key 44, KIP-339) and AlterConfigs (key 33): dynamic settings of topics, brokers, groups and
+//! subscriptions to clients' metrics, and levels of loggers.
 
-use state::metadata::decide::{AlterConfigAnswers, AlterConfigError, AlterConfigs, AlterOp, AlterResource, OpType};
+use state::metadata::decide::{
+    AlterConfigAnswers, AlterConfigError, AlterConfigs, AlterOp, AlterResource, ConfigRefusal, OpType,
+};
 use state::metadata::{ConfigResource, ResourceType};
 use wire::ErrorCode;
 use wire::generated::alter_configs_request::AlterConfigsRequest;
@@ -10,11 +13,11 @@ use wire::generated::incremental_alter_configs_response::{
     AlterConfigsResourceResponse as IncrementalResult, IncrementalAlterConfigsResponse,
 };
 
-use super::request_error;
+use super::{loggers, request_error};
 use crate::api::{Api, Context};
 use crate::controller::RequestError;
 
-type Answered = (ErrorCode, Option<String>);
+pub(super) type Answered = (ErrorCode, Option<String>);
 
 pub(super) async fn run_incremental(api: &Api, cx: &Context) -> Result<Vec<u8>, String> {
     let request: IncrementalAlterConfigsRequest<'_> = cx.decode()?;
@@ -32,10 +35,18 @@ pub(super) async fn run_incremental(api: &Api, cx: &Context) -> Result<Vec<u8>, 
         let text = "operations are 0 (set), 1 (delete), 2 (append) and 3 (subtract)";
         vec![(ErrorCode::InvalidRequest, Some(text.to_owned())); resources.len()]
     } else {
+        let of_loggers = |one: &AlterResource| one.resource.kind == ResourceType::BrokerLogger;
+        let (loggers, kept): (Vec<_>, Vec<_>) = resources.into_iter().partition(of_loggers);
         let validate = request.validate_only;
-        let altered = api.controller().with(|controller| controller.incremental_alter_configs(&resources, validate));
+        let mut leveled = loggers::alter(&loggers, api.settings.node_id, validate).into_iter();
+        let altered = api.controller().with(|controller| controller.incremental_alter_configs(&kept, validate));
         api.publish().await;
-        answered(altered, resources.len())
+        let mut altered = answered(altered, kept.len()).into_iter();
+        let in_order = request.resources.iter().filter_map(|one| match ResourceType::from_id(one.resource_type) {
+            ResourceType::BrokerLogger => leveled.next(),
+            _ => altered.next(),
+        });
+        in_order.collect()
     };
     let responses = request.resources.iter().zip(answers).map(|(one, (code, text))| IncrementalResult {
         error_code: code as i16,
@@ -101,11 +112,12 @@ fn answered(altered: Result<AlterConfigAnswers, RequestError>, count: usize) -> 
 fn code(error: &AlterConfigError) -> ErrorCode {
     match error {
         AlterConfigError::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
-        AlterConfigError::NotAList(_) | AlterConfigError::Invalid(_) | AlterConfigError::MinInsyncReplicas => {
-            ErrorCode::InvalidConfig
-        }
-        AlterConfigError::UnknownBroker(_) => ErrorCode::BrokerIdNotRegistered,
+        AlterConfigError::NotAList(_)
+        | AlterConfigError::Refused(ConfigRefusal::Config(_))
+        | AlterConfigError::MinInsyncReplicas => ErrorCode::InvalidConfig,
         AlterConfigError::DuplicateResource
+        | AlterConfigError::Refused(ConfigRefusal::Request(_))
+        | AlterConfigError::UnknownBroker(_)
         | AlterConfigError::DuplicateKey(_)
         | AlterConfigError::NullValues(_)
         | AlterConfigError::UnsupportedType(_)

@@ -1,10 +1,10 @@
 //! DescribeQuorum (key 55, KIP-595, KIP-836): the metadata log's leader and voters: this node, alone.
 
+use wire::ErrorCode;
 use wire::generated::describe_quorum_request::DescribeQuorumRequest;
 use wire::generated::describe_quorum_response::{
     DescribeQuorumResponse, Listener, Node, PartitionData, ReplicaState, TopicData,
 };
-use wire::{ErrorCode, Uuid};
 
 use crate::api::{Api, Context};
 
@@ -46,7 +46,7 @@ fn quorum(api: &Api) -> PartitionData<'static> {
         high_watermark: controller.end_offset(),
         current_voters: vec![ReplicaState {
             replica_id: api.settings.node_id,
-            replica_directory_id: Uuid::ZERO,
+            replica_directory_id: controller.voter_directory_id(),
             log_end_offset: controller.end_offset(),
             last_fetch_timestamp: now,
             last_caught_up_timestamp: now,

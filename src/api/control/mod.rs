@@ -1,11 +1,15 @@
 //! Requests that change metadata: taken to the controller on shard 0, carried out there, answered when every shard has
 //! applied the new image.
 
+mod alter_client_quotas;
 mod configs;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod describe_quorum;
+mod loggers;
+mod unregister_broker;
+mod update_features;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -101,6 +105,9 @@ impl Api {
             ApiKey::CreatePartitions => create_partitions::run(self, &cx).await,
             ApiKey::IncrementalAlterConfigs => configs::run_incremental(self, &cx).await,
             ApiKey::AlterConfigs => configs::run_legacy(self, &cx).await,
+            ApiKey::UpdateFeatures => update_features::run(self, &cx).await,
+            ApiKey::AlterClientQuotas => alter_client_quotas::run(self, &cx).await,
+            ApiKey::UnregisterBroker => unregister_broker::run(self, &cx).await,
             ApiKey::DescribeQuorum => describe_quorum::run(self, &cx),
             key => Err(format!("{} is not the controller's", key.name())),
         };

@@ -10,6 +10,7 @@ use wire::generated::metadata_record::MetadataRecord;
 use super::image::{Image, ResourceType};
 
 pub const METADATA_VERSION: &str = "metadata.version";
+pub const KRAFT_VERSION: &str = "kraft.version";
 pub const ELIGIBLE_LEADER_REPLICAS: &str = "eligible.leader.replicas.version";
 
 /// The newest level of `metadata.version` that will not change any more, 4.3-IV0; and the one that still may, 4.4-IV0.
@@ -49,13 +50,20 @@ pub fn supported_features(levels: Levels) -> [(&'static str, i16, i16); 7] {
     };
     let [_, elr, group, share, streams, transaction] = FEATURES.map(|feature| (feature.name, feature.min, feature.max));
     let metadata = (METADATA_VERSION, FEATURES[0].min, metadata_version);
-    [metadata, elr, group, ("kraft.version", 0, 1), share, streams, transaction]
+    [metadata, elr, group, (KRAFT_VERSION, 0, 1), share, streams, transaction]
+}
+
+/// Whether a lower `metadata.version` has no place for metadata that `from` may hold (Kafka's
+/// `MetadataVersion.checkIfMetadataChanged`): some levels brought new records or fields, the others did not.
+pub(super) fn loses_metadata(from: i16, to: i16) -> bool {
+    const BROUGHT_METADATA: [i16; 9] = [7, 8, 11, 13, 14, 15, 17, 23, 30];
+    BROUGHT_METADATA.iter().any(|level| (to + 1..=from).contains(level))
 }
 
 /// What a new cluster finalises, as Apache Kafka 4.3 does: every feature at its highest level.
 pub fn finalised_by_default(levels: Levels) -> Vec<(&'static str, i16)> {
     let supported = supported_features(levels).into_iter();
-    supported.filter(|(name, ..)| *name != "kraft.version").map(|(name, _, max)| (name, max)).collect()
+    supported.filter(|(name, ..)| *name != KRAFT_VERSION).map(|(name, _, max)| (name, max)).collect()
 }
 
 /// The first records of a new cluster, one metadata transaction: the finalised features, `metadata.version` first, and

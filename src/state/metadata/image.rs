@@ -46,8 +46,8 @@ impl Position {
     pub const NONE: Position = Position { offset: -1, epoch: -1, timestamp_ms: -1 };
 }
 
-/// Type and name of each part, in order: user, client id, ip; no name means the default.
-pub(super) type QuotaEntity = Vec<(String, Option<String>)>;
+/// Whom a quota is for: type and name of each part, in the order of the types; no name means the default.
+pub type QuotaEntity = Vec<(String, Option<String>)>;
 
 /// What the image keeps for others and does not look into, each by its key.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -336,6 +336,16 @@ impl Image {
         self.configs.iter().map(|(resource, configs)| (resource, configs.as_ref()))
     }
 
+    /// Every entity that has quotas, with their names and values (KIP-546).
+    pub fn quotas(&self) -> impl Iterator<Item = (&QuotaEntity, impl Iterator<Item = (&str, f64)>)> {
+        self.kept.quotas.iter().map(|(entity, quotas)| (entity, quotas.values().filter_map(quota)))
+    }
+
+    /// One quota of one entity.
+    pub fn quota(&self, entity: &QuotaEntity, key: &str) -> Option<f64> {
+        self.kept.quotas.get(entity)?.get(key).and_then(quota).map(|(_, value)| value)
+    }
+
     /// The first producer id that was not given out.
     pub fn next_producer_id(&self) -> i64 {
         self.next_producer_id.max(0)
@@ -365,4 +375,9 @@ impl Image {
         changed.retain(|resource| resource.kind != ResourceType::Topic || self.topic(&resource.name).is_some());
         changed
     }
+}
+
+fn quota(record: &MetadataRecord) -> Option<(&str, f64)> {
+    let MetadataRecord::ClientQuota(it) = record else { return None };
+    Some((&it.key, it.value))
 }

@@ -15,11 +15,12 @@ mod replay;
 mod snapshot;
 
 pub use features::{
-    ELIGIBLE_LEADER_REPLICAS, FEATURES, Feature, Levels, METADATA_VERSION, METADATA_VERSION_NEWEST,
+    ELIGIBLE_LEADER_REPLICAS, FEATURES, Feature, KRAFT_VERSION, Levels, METADATA_VERSION, METADATA_VERSION_NEWEST,
     METADATA_VERSION_STABLE, bootstrap_records, finalised_by_default, record_version, supported_features,
 };
 pub use image::{
-    Broker, ConfigResource, Configs, Endpoint, Image, NO_LEADER, Partition, Position, ResourceType, Topic, TopicChange,
+    Broker, ConfigResource, Configs, Endpoint, Image, NO_LEADER, Partition, Position, QuotaEntity, ResourceType, Topic,
+    TopicChange,
 };
 pub use names::{
     CLUSTER_METADATA_TOPIC, INTERNAL_TOPICS, TOPIC_NAME_MAX, TopicNameError, check_topic_name, is_internal_topic,

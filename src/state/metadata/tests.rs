@@ -21,8 +21,8 @@ impl ConfigRules for Rules {
         (key == "cleanup.policy").then(|| "delete".to_owned())
     }
 
-    fn validate(&self, _: &ConfigResource, configs: &Configs, _: &Configs) -> Result<(), String> {
-        if configs.contains_key("bad") { Err("bad is bad".to_owned()) } else { Ok(()) }
+    fn validate(&self, _: &ConfigResource, configs: &Configs, _: &Configs) -> Result<(), ConfigRefusal> {
+        if configs.contains_key("bad") { Err(ConfigRefusal::Config("bad is bad".to_owned())) } else { Ok(()) }
     }
 }
 

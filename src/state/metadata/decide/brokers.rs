@@ -6,6 +6,7 @@ use wire::Uuid;
 use wire::generated::broker_registration_change_record::BrokerRegistrationChangeRecord;
 use wire::generated::metadata_record::MetadataRecord;
 use wire::generated::partition_change_record::PartitionChangeRecord;
+use wire::generated::unregister_broker_record::UnregisterBrokerRecord;
 
 use super::Decision;
 use crate::metadata::features::METADATA_VERSION;
@@ -143,6 +144,41 @@ pub fn unfence_broker(image: &Image, broker_id: i32) -> Vec<MetadataRecord> {
         ..BrokerRegistrationChangeRecord::default()
     };
     vec![record.into()]
+}
+
+/// Why a broker stays registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnregisterError {
+    NotRegistered(i32),
+    /// It serves this very request.
+    Myself(i32),
+    /// It has replicas of this topic.
+    HasReplicas(i32, String),
+}
+
+impl fmt::Display for UnregisterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRegistered(id) => write!(f, "broker {id} is not registered"),
+            Self::Myself(id) => write!(f, "broker {id} runs, and is the only one: it can't be unregistered"),
+            Self::HasReplicas(id, topic) => write!(f, "broker {id} still has replicas of {topic}"),
+        }
+    }
+}
+
+impl std::error::Error for UnregisterError {}
+
+/// Forgets a broker that is gone for good. `myself` is the broker of this process.
+pub fn unregister_broker(image: &Image, broker_id: i32, myself: i32) -> Result<Vec<MetadataRecord>, UnregisterError> {
+    let broker = image.broker(broker_id).ok_or(UnregisterError::NotRegistered(broker_id))?;
+    if broker_id == myself {
+        return Err(UnregisterError::Myself(broker_id));
+    }
+    let is_replica = |partition: &Partition| partition.replicas.contains(&broker_id);
+    if let Some(topic) = image.topics().find(|topic| topic.partitions.iter().any(is_replica)) {
+        return Err(UnregisterError::HasReplicas(broker_id, topic.name.to_string()));
+    }
+    Ok(vec![UnregisterBrokerRecord { broker_id, broker_epoch: broker.epoch }.into()])
 }
 
 /// A broker came back as a new process: the partitions that it led, or that wait for it, get it as leader with a new

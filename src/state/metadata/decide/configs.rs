@@ -20,9 +20,27 @@ pub trait ConfigRules {
     fn is_list(&self, kind: ResourceType, key: &str) -> bool;
     /// What a key is worth when nothing is set for the resource; appending begins with it.
     fn default_value(&self, kind: ResourceType, key: &str) -> Option<String>;
-    /// Whether a resource may have these configurations. `before` is what it had. The error is for the client.
-    fn validate(&self, resource: &ConfigResource, configs: &Configs, before: &Configs) -> Result<(), String>;
+    /// Whether a resource may have these configurations. `before` is what it had.
+    fn validate(&self, resource: &ConfigResource, configs: &Configs, before: &Configs) -> Result<(), ConfigRefusal>;
 }
+
+/// Why configurations may not stand, in words for the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigRefusal {
+    /// A name or a value that can't be.
+    Config(String),
+    /// A change that can't be asked for.
+    Request(String),
+}
+
+impl fmt::Display for ConfigRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Config(text) | Self::Request(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for ConfigRefusal {}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpType {
@@ -82,7 +100,7 @@ pub enum AlterConfigError {
     /// Not allowed while eligible leader replicas are on: `min.insync.replicas` of one broker, or none for all.
     MinInsyncReplicas,
     /// What the configuration rules say.
-    Invalid(String),
+    Refused(ConfigRefusal),
 }
 
 impl fmt::Display for AlterConfigError {
@@ -99,7 +117,7 @@ impl fmt::Display for AlterConfigError {
             Self::MinInsyncReplicas => {
                 f.write_str("with eligible leader replicas, min.insync.replicas is set for all brokers together")
             }
-            Self::Invalid(text) => f.write_str(text),
+            Self::Refused(refusal) => refusal.fmt(f),
         }
     }
 }
@@ -255,7 +273,7 @@ fn apply(
         }
         match &value {
             Some(value) => {
-                check_value_size(value).map_err(AlterConfigError::Invalid)?;
+                check_value_size(value).map_err(|words| AlterConfigError::Refused(ConfigRefusal::Config(words)))?;
                 after.insert(name.clone(), value.clone());
             }
             None => {
@@ -265,7 +283,7 @@ fn apply(
         let (resource_type, resource_name) = (resource.kind.id(), resource.name.clone());
         news.push(ConfigRecord { resource_type, resource_name, name, value }.into());
     }
-    rules.validate(resource, &after, &before).map_err(AlterConfigError::Invalid)?;
+    rules.validate(resource, &after, &before).map_err(AlterConfigError::Refused)?;
     records.append(&mut news);
     if clear_elr {
         // Who may lead was judged by the old number (KIP-966).

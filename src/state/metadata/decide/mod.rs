@@ -1,26 +1,34 @@
 //! What a request to the controller changes. Every decision looks at an image and answers with records; whoever asks
 //! writes them to the metadata log and replays them. Kafka's `ReplicationControlManager`, `ConfigurationControlManager`,
-//! `ClusterControlManager` and `ProducerIdControlManager`, and the checks of `ControllerApis` before them.
+//! `ClusterControlManager`,
+//! `FeatureControlManager`, `ClientQuotaControlManager` and `ProducerIdControlManager`, and the checks of `ControllerApis` before them.
 
 mod brokers;
 mod configs;
+mod features;
 mod partitions;
 mod producer_ids;
+mod quotas;
 mod topics;
 
 use std::fmt;
 
 use wire::generated::metadata_record::MetadataRecord;
 
-pub use brokers::{Registration, RegistrationError, elect_after_restart, register_broker, unfence_broker};
-pub use configs::{
-    AlterConfigAnswers, AlterConfigError, AlterConfigs, AlterOp, AlterResource, ConfigRules, OpType, alter_configs,
-    incremental_alter_configs,
+pub use brokers::{
+    Registration, RegistrationError, UnregisterError, elect_after_restart, register_broker, unfence_broker,
+    unregister_broker,
 };
+pub use configs::{
+    AlterConfigAnswers, AlterConfigError, AlterConfigs, AlterOp, AlterResource, ConfigRefusal, ConfigRules, OpType,
+    alter_configs, incremental_alter_configs,
+};
+pub use features::{FeatureError, FeatureRefusal, FeatureRules, FeatureUpdate, UpgradeType, update_features};
 pub use partitions::{
     AssignmentError, CreatePartitionsAnswers, CreatePartitionsError, NewPartitions, create_partitions,
 };
 pub use producer_ids::{PRODUCER_ID_BLOCK, ProducerIdBlock, ProducerIdError, allocate_producer_ids};
+pub use quotas::{AlterQuotas, AlterQuotasAnswers, AskedEntity, QuotaError, alter_client_quotas, quota_entity_types};
 pub use topics::{
     CreateTopic, CreateTopicAnswers, CreateTopicError, CreatedTopic, DeleteTopic, DeleteTopicError, DeletedTopic,
     TopicDefaults, create_topics, delete_topics,

@@ -265,7 +265,10 @@ fn configs_are_changed_one_by_one() {
         (alter(Topic, "t", &[("k", Append, Some("v"))]), AlterConfigError::NotAList("k".into())),
         (alter(Topic, "t", &[("k", Set, None)]), AlterConfigError::NullValues(vec!["k".into()])),
         (alter(Topic, "t", &[("k", Set, Some("1")), ("k", Delete, None)]), AlterConfigError::DuplicateKey("k".into())),
-        (alter(Topic, "t", &[("bad", Set, Some("1"))]), AlterConfigError::Invalid("bad is bad".into())),
+        (
+            alter(Topic, "t", &[("bad", Set, Some("1"))]),
+            AlterConfigError::Refused(ConfigRefusal::Config("bad is bad".into())),
+        ),
         (alter(Topic, "x", &[]), AlterConfigError::UnknownTopic("x".into())),
         (alter(Broker, "x", &[]), AlterConfigError::BrokerName("x".into())),
         (alter(Broker, "7", &[]), AlterConfigError::UnknownBroker(7)),

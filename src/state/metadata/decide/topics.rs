@@ -186,7 +186,8 @@ fn check_configs(topic: &CreateTopic, rules: &dyn ConfigRules) -> Result<Configs
     }
     configs.values().try_for_each(|value| check_value_size(value)).map_err(CreateTopicError::Config)?;
     let resource = ConfigResource::topic(&topic.name);
-    rules.validate(&resource, &configs, &Configs::new()).map_err(CreateTopicError::Config)?;
+    let checked = rules.validate(&resource, &configs, &Configs::new());
+    checked.map_err(|refusal| CreateTopicError::Config(refusal.to_string()))?;
     Ok(configs)
 }
 
