@@ -16,8 +16,9 @@ use crate::sys;
 
 /// Slices handed to one `sendmsg`.
 const SLICES_PER_SEND: usize = 32;
-/// Bytes of a file sent by one system call; they are looked up in the page cache first.
-const FILE_WINDOW: u64 = 256 << 10;
+/// Bytes of a file sent by one system call; they are looked up in the page cache first. Every call ends a packet and costs
+/// its own way through TCP, so it is as much as a socket sends in its turn.
+const FILE_WINDOW: u64 = FAIR_SHARE as u64;
 /// Bytes sent for one socket before the others get their turn.
 const FAIR_SHARE: usize = 1 << 20;
 
@@ -158,10 +159,13 @@ impl FileRange {
         if self.position < self.warm_until {
             return Some(self.len.min(self.warm_until - self.position));
         }
-        let len = self.len.min(FILE_WINDOW);
-        // Read-ahead puts pages into the cache before their bytes are there, so the last is asked for its bytes too.
-        let cached =
-            sys::is_cached(&self.file, self.position, len) && sys::is_byte_cached(&self.file, self.position + len - 1);
-        cached.then_some(len)
+        // A cold reader's window is smaller: what of it is there need not wait for what is not.
+        let windows = [FILE_WINDOW, WARM_BYTES as u64].map(|window| self.len.min(window));
+        windows.into_iter().find(|len| self.is_there(*len))
+    }
+
+    /// Read-ahead puts pages into the cache before their bytes are there, so the last is asked for its bytes too.
+    fn is_there(&self, len: u64) -> bool {
+        sys::is_cached(&self.file, self.position, len) && sys::is_byte_cached(&self.file, self.position + len - 1)
     }
 }
