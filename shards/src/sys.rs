@@ -217,6 +217,24 @@ pub(crate) fn set_no_delay(socket: BorrowedFd<'_>) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Has a listener's connections sent without pacing (`reno`, which every kernel has and everyone may choose). Where BBR is
+/// the default it spaces packets by timers after an estimate of the path's bandwidth; inside one machine there is no path
+/// to be estimated, and setting a timer costs more than sending.
+pub(crate) fn do_not_pace(listener: BorrowedFd<'_>) -> io::Result<()> {
+    let name = b"reno";
+    // SAFETY: the option's value is the name's bytes, which live through the call.
+    let result = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_CONGESTION,
+            name.as_ptr().cast(),
+            name.len() as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Tells the peer that nothing more will be sent.
 pub(crate) fn shut_down_sending(socket: BorrowedFd<'_>) {
     // SAFETY: takes no pointers. An error means that the connection is gone, which receiving will tell.
