@@ -227,11 +227,12 @@ impl Turn<'_> {
                 self.delete_topic(&topic)?;
                 Ok(result)
             }
-            Work::Fetch { connections, partitions, max_bytes, seconds, .. } => {
+            Work::Fetch { connections, partitions, max_bytes, receive, seconds, .. } => {
                 let duration = seconds * part;
                 let options = format!(
                     "--partitions {partitions} --connections {connections} --max-bytes {max_bytes} --ramp {ramp} \
-                     --duration {duration}"
+                     --duration {duration} --receive {}",
+                    receive.name()
                 );
                 self.load("fetch", self.scenario.name, &options)
             }
