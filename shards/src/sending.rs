@@ -19,6 +19,9 @@ const SLICES_PER_SEND: usize = 32;
 /// Bytes of a file sent by one system call; they are looked up in the page cache first. Every call ends a packet and costs
 /// its own way through TCP, so it is as much as a socket sends in its turn.
 const FILE_WINDOW: u64 = FAIR_SHARE as u64;
+/// A range up to this long is read and leaves in one packet with what stands around it: looking it up, three packets and
+/// as many wakes of the peer cost more than the copy.
+const COPIED_BYTES: u64 = 16 << 10;
 /// Bytes sent for one socket before the others get their turn.
 const FAIR_SHARE: usize = 1 << 20;
 
@@ -97,6 +100,7 @@ impl Sockets {
 impl Socket {
     fn send_some(&mut self, tally: &crate::counters::Tally) -> Progress {
         let mut share = FAIR_SHARE;
+        self.output.read_small_ranges();
         loop {
             let sent = match self.output.queue.front() {
                 None => return Progress::Empty,
@@ -150,6 +154,20 @@ impl Socket {
         }
         self.output.sent_file(sent as u64);
         Ok(sent)
+    }
+}
+
+impl Output {
+    /// What cannot be read without waiting stays a range.
+    fn read_small_ranges(&mut self) {
+        for item in self.queue.iter_mut().take(SLICES_PER_SEND) {
+            if let Item::File(FileRange { file, position, len, .. }) = item
+                && *len <= COPIED_BYTES
+                && let Some(bytes) = sys::read_at_once(file, *position, *len as usize)
+            {
+                *item = Item::Bytes { bytes, at: 0 };
+            }
+        }
     }
 }
 

@@ -76,6 +76,20 @@ pub(crate) fn read_up_to(file: &File, position: u64, len: usize) -> io::Result<V
     Ok(buf)
 }
 
+/// Exactly `len` bytes from `position`, if they can be had without waiting.
+pub(crate) fn read_at_once(file: &File, position: u64, len: usize) -> Option<Vec<u8>> {
+    let mut bytes: Vec<u8> = Vec::with_capacity(len);
+    let piece = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: len };
+    // SAFETY: one piece, the vector's spare capacity of at least `len` bytes, which lives through the call.
+    let read = unsafe { libc::preadv2(file.as_raw_fd(), &piece, 1, position as libc::off_t, libc::RWF_NOWAIT) };
+    if usize::try_from(read) != Ok(len) {
+        return None;
+    }
+    // SAFETY: the kernel has filled the first `len` bytes of the capacity.
+    unsafe { bytes.set_len(len) };
+    Some(bytes)
+}
+
 /// Sends the slices, in order, as far as the socket takes them now. `more`: what follows comes at once, do not send a short
 /// packet for the sake of these.
 pub(crate) fn send(socket: BorrowedFd<'_>, slices: &[io::IoSlice<'_>], more: bool) -> io::Result<usize> {
