@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use io_uring::{opcode, types};
 
-use crate::counters::add;
+use crate::counters::{Tally, add};
 use crate::files::WARM_BYTES;
 use crate::ids::{Nanos, SocketId};
 use crate::ring::{Completion, Kind};
@@ -98,9 +98,20 @@ impl Sockets {
 }
 
 impl Socket {
-    fn send_some(&mut self, tally: &crate::counters::Tally) -> Progress {
-        let mut share = FAIR_SHARE;
+    fn send_some(&mut self, tally: &Tally) -> Progress {
         self.output.read_small_ranges();
+        // What stands round a file range leaves in packets with it: sendfile would end one, and the few bytes of an answer's
+        // tail would be another. A refused setting only makes it slower.
+        let corked = self.output.is_mixed() && sys::set_cork(self.fd.as_fd(), true).is_ok();
+        let progress = self.send_share(tally);
+        if corked {
+            let _ = sys::set_cork(self.fd.as_fd(), false);
+        }
+        progress
+    }
+
+    fn send_share(&mut self, tally: &Tally) -> Progress {
+        let mut share = FAIR_SHARE;
         loop {
             let sent = match self.output.queue.front() {
                 None => return Progress::Empty,
@@ -158,6 +169,11 @@ impl Socket {
 }
 
 impl Output {
+    /// Whether file ranges and bytes follow each other.
+    fn is_mixed(&self) -> bool {
+        self.queue.len() > 1 && self.queue.iter().take(SLICES_PER_SEND).any(|item| matches!(item, Item::File(_)))
+    }
+
     /// What cannot be read without waiting stays a range.
     fn read_small_ranges(&mut self) {
         for item in self.queue.iter_mut().take(SLICES_PER_SEND) {
