@@ -221,7 +221,7 @@ impl Lane {
     fn ask(&mut self, now: u64) -> Result<(), Failure> {
         self.asked += 1;
         self.asked_ns = now;
-        self.answer.begin(self.check_every > 0 && self.asked as u64 % self.check_every == 0);
+        self.answer.begin(self.check_every > 0 && (self.asked as u64).is_multiple_of(self.check_every));
         self.frame[protocol::CORRELATION_AT..][..4].copy_from_slice(&self.asked.to_be_bytes());
         self.frame[self.offset_at..][..8].copy_from_slice(&self.offset.to_be_bytes());
         // One small request on an empty socket: it fits or something is wrong.
