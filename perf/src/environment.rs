@@ -18,6 +18,8 @@ pub(crate) fn capture(dir: &Path) -> Value {
         "cores_online": read("/sys/devices/system/cpu/online"),
         "memory": read("/proc/meminfo").as_deref().and_then(|text| field(text, "MemTotal")),
         "file_system": output("findmnt", &["-no", "SOURCE,FSTYPE,OPTIONS", "-T", &dir]),
+        "tcp_congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control"),
+        "scheduling": output("chrt", &["-p", &std::process::id().to_string()]),
         "clocksource": read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "transparent_hugepages": read("/sys/kernel/mm/transparent_hugepage/enabled"),
         "dirty_ratio": read("/proc/sys/vm/dirty_ratio"),

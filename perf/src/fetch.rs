@@ -1,7 +1,7 @@
 //! Fetch load: each connection reads its partition from the start to the end, again and again, one request at a time.
 //!
-//! The records are received and dropped unread; the next offset comes from the size of the answer, since the topic holds
-//! batches of one size (what `perf produce` writes).
+//! The next offset comes from the size of the answer, since the topic holds batches of one size (what `perf produce` writes).
+//! What becomes of the records is `Receive`'s.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use wire::records::BatchHeader;
 
 use crate::client::{Client, Topic, accepted};
+use crate::discard::{self, Answer};
 use crate::failure::{Doing, Failure};
 use crate::measure::{Clock, Latencies, seconds};
 use crate::processes::Usage;
@@ -33,6 +34,11 @@ pub(crate) struct Args {
     pub(crate) connections: usize,
     #[arg(long, default_value_t = 1 << 20)]
     pub(crate) max_bytes: i32,
+    #[arg(long, value_enum, default_value_t = Receive::Read)]
+    pub(crate) receive: Receive,
+    /// With --receive discard: one answer in so many is read and its batches' offsets and CRCs are checked; 0 for none
+    #[arg(long, default_value_t = 512)]
+    pub(crate) check_every: u64,
     /// Bytes of one read from a socket
     #[arg(long, default_value_t = 256 << 10)]
     pub(crate) read_size: usize,
@@ -44,6 +50,32 @@ pub(crate) struct Args {
     /// Process id of the broker, to report its CPU time
     #[arg(long)]
     pub(crate) watch_pid: Option<u32>,
+}
+
+/// What the load does with the records it fetches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Receive {
+    /// Copies them out of the socket and sleeps while there is nothing to copy, as a consumer does
+    Read,
+    /// Has the kernel drop them, and never sleeps: neither the copying nor the waking of the load is measured with the broker
+    Discard,
+}
+
+impl Receive {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Receive::Read => "read",
+            Receive::Discard => "discard",
+        }
+    }
+
+    /// How long the load sleeps at most when there is nothing to receive.
+    fn wait(self) -> Duration {
+        match self {
+            Receive::Read => Duration::from_millis(10),
+            Receive::Discard => Duration::ZERO,
+        }
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<Value, Failure> {
@@ -69,22 +101,26 @@ fn measure(args: &Args, poll: &mut Poll, lanes: &mut [Lane]) -> Result<Value, Fa
     let clock = Clock::start();
     let mut events = Events::with_capacity(lanes.len());
     let mut scratch = vec![0; args.read_size];
-    let mut tally = Tally { answers: 0, bytes: 0, rounds: 0, service: Latencies::new() };
+    let mut tally = Tally::new();
     let ramp_ns = (args.ramp * 1e9) as u64;
     let end_ns = ramp_ns + (args.duration * 1e9) as u64;
     let mut began: Option<(u64, Usage)> = None;
     for lane in lanes.iter_mut() {
         lane.ask(clock.ns())?;
     }
+    let mut now = clock.ns();
     loop {
-        poll_once(poll, &mut events, Duration::from_millis(10))?;
+        poll_once(poll, &mut events, args.receive.wait())?;
         for event in &events {
             lanes[event.token().0].receive(&mut scratch, clock, &mut tally)?;
         }
-        let now = clock.ns();
+        let before = std::mem::replace(&mut now, clock.ns());
+        if events.is_empty() {
+            tally.idle_ns += now - before;
+        }
         match &began {
             None if now >= ramp_ns => {
-                tally = Tally { answers: 0, bytes: 0, rounds: 0, service: Latencies::new() };
+                tally = Tally::new();
                 began = Some((now, Usage::start(args.watch_pid)));
             }
             Some((start, usage)) if now >= end_ns => {
@@ -100,7 +136,17 @@ struct Tally {
     bytes: u64,
     /// How often the end of a partition was reached.
     rounds: u64,
+    /// Answers whose batches were looked at.
+    checked: u64,
+    /// Time in which there was nothing to receive (only known of a load that does not sleep).
+    idle_ns: u64,
     service: Latencies,
+}
+
+impl Tally {
+    fn new() -> Tally {
+        Tally { answers: 0, bytes: 0, rounds: 0, checked: 0, idle_ns: 0, service: Latencies::new() }
+    }
 }
 
 /// What a partition holds: batches of one size.
@@ -133,7 +179,12 @@ impl Contents {
 
 struct Lane {
     stream: TcpStream,
+    /// For `Receive::Read`.
     replies: Replies,
+    /// For `Receive::Discard`.
+    answer: Answer,
+    how: Receive,
+    check_every: u64,
     frame: Vec<u8>,
     offset_at: usize,
     offset: i64,
@@ -151,12 +202,26 @@ impl Lane {
         let (frame, offset_at) = protocol::fetch(topic.id, partition as i32, &wanted);
         let replies = Replies::new(protocol::HEAD_MAX);
         let stream = TcpStream::from_std(stream);
-        Ok(Lane { stream, replies, frame, offset_at, offset: 0, contents, asked: 0, asked_ns: 0 })
+        let (answer, how, check_every) = (Answer::new(), args.receive, args.check_every);
+        Ok(Lane {
+            stream,
+            replies,
+            answer,
+            how,
+            check_every,
+            frame,
+            offset_at,
+            offset: 0,
+            contents,
+            asked: 0,
+            asked_ns: 0,
+        })
     }
 
     fn ask(&mut self, now: u64) -> Result<(), Failure> {
         self.asked += 1;
         self.asked_ns = now;
+        self.answer.begin(self.check_every > 0 && (self.asked as u64).is_multiple_of(self.check_every));
         self.frame[protocol::CORRELATION_AT..][..4].copy_from_slice(&self.asked.to_be_bytes());
         self.frame[self.offset_at..][..8].copy_from_slice(&self.offset.to_be_bytes());
         // One small request on an empty socket: it fits or something is wrong.
@@ -164,6 +229,26 @@ impl Lane {
     }
 
     fn receive(&mut self, scratch: &mut [u8], clock: Clock, tally: &mut Tally) -> Result<(), Failure> {
+        match self.how {
+            Receive::Read => self.read(scratch, clock, tally),
+            Receive::Discard => self.discard(scratch, clock, tally),
+        }
+    }
+
+    fn discard(&mut self, scratch: &mut [u8], clock: Clock, tally: &mut Tally) -> Result<(), Failure> {
+        if !self.answer.receive(&mut self.stream, scratch)? {
+            return Ok(());
+        }
+        let size = records_size(self.answer.head(), self.answer.frame_size()?, self.asked)?;
+        if self.answer.is_whole() {
+            let (_, fetched) = protocol::fetched(self.answer.head())?;
+            discard::check(&self.answer.head()[fetched.records_at..][..size], self.offset)?;
+            tally.checked += 1;
+        }
+        self.advance(size, clock.ns(), tally)
+    }
+
+    fn read(&mut self, scratch: &mut [u8], clock: Clock, tally: &mut Tally) -> Result<(), Failure> {
         loop {
             let count = match self.stream.read(scratch) {
                 Ok(0) => return Err(Failure::Malformed("the broker closed the connection")),
@@ -171,18 +256,13 @@ impl Lane {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(Failure::Io("receive answers", error)),
             };
-            let mut records_size = None;
+            let mut ended = None;
             let asked = self.asked;
             self.replies.feed(&scratch[..count], |head, frame_size| {
-                let (correlation_id, fetched) = protocol::fetched(head)?;
-                accepted("Fetch", fetched.error_code)?;
-                if correlation_id != asked || fetched.records_at + fetched.records_size > frame_size {
-                    return Err(Failure::Malformed("an answer to another request"));
-                }
-                records_size = Some(fetched.records_size);
+                ended = Some(records_size(head, frame_size, asked)?);
                 Ok(())
             })?;
-            if let Some(size) = records_size {
+            if let Some(size) = ended {
                 self.advance(size, clock.ns(), tally)?;
             }
             if count < scratch.len() {
@@ -208,11 +288,22 @@ impl Lane {
     }
 }
 
+/// Bytes of records in the answer to the request `asked`.
+fn records_size(head: &[u8], frame_size: usize, asked: i32) -> Result<usize, Failure> {
+    let (correlation_id, fetched) = protocol::fetched(head)?;
+    accepted("Fetch", fetched.error_code)?;
+    if correlation_id != asked || fetched.records_at + fetched.records_size > frame_size {
+        return Err(Failure::Malformed("an answer to another request"));
+    }
+    Ok(fetched.records_size)
+}
+
 fn report(args: &Args, tally: &Tally, elapsed: f64, usage: &Value) -> Value {
     let gib = tally.bytes as f64 / (1u64 << 30) as f64;
     let broker_cpu = usage["broker"].as_f64();
+    let idle = (args.receive == Receive::Discard).then(|| seconds(tally.idle_ns) / elapsed);
     json!({
-        "kind": "fetch", "topic": args.topic, "partitions": args.partitions, "connections": args.connections,
+        "kind": "fetch", "receive": args.receive.name(), "checked": tally.checked, "load_idle": idle, "topic": args.topic, "partitions": args.partitions, "connections": args.connections,
         "max_bytes": args.max_bytes, "seconds": elapsed, "requests": tally.answers, "rounds": tally.rounds,
         "requests_per_s": tally.answers as f64 / elapsed, "gib_per_s": gib / elapsed,
         "service_us": tally.service.summary(), "cpu_s": usage,

@@ -8,6 +8,7 @@
 mod batch;
 mod broker;
 mod client;
+mod discard;
 mod e2e;
 mod environment;
 mod failure;

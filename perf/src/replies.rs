@@ -64,7 +64,8 @@ impl Replies {
     }
 }
 
-fn frame_size(bytes: &[u8]) -> Result<usize, Failure> {
+/// The size a frame announces in its first four bytes.
+pub(crate) fn frame_size(bytes: &[u8]) -> Result<usize, Failure> {
     let size = i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     usize::try_from(size)
         .ok()

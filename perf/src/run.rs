@@ -56,6 +56,9 @@ pub(crate) struct Args {
     /// Seconds to wait before each measurement for other processes to be quiet
     #[arg(long, default_value_t = 30)]
     wait_quiet: u64,
+    /// Of fetched answers that the load drops, one in so many is checked; 0 for none (the null broker repeats one batch)
+    #[arg(long, default_value_t = 512)]
+    check_every: u64,
     /// Niceness of brokers and loads: below 0 (as root) where the machine can't be had alone
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     nice: i32,
@@ -227,11 +230,13 @@ impl Turn<'_> {
                 self.delete_topic(&topic)?;
                 Ok(result)
             }
-            Work::Fetch { connections, partitions, max_bytes, seconds, .. } => {
+            Work::Fetch { connections, partitions, max_bytes, receive, seconds, .. } => {
                 let duration = seconds * part;
                 let options = format!(
                     "--partitions {partitions} --connections {connections} --max-bytes {max_bytes} --ramp {ramp} \
-                     --duration {duration}"
+                     --duration {duration} --receive {} --check-every {}",
+                    receive.name(),
+                    self.args.check_every
                 );
                 self.load("fetch", self.scenario.name, &options)
             }

@@ -10,6 +10,7 @@ use crate::counters::add;
 use crate::files::FileEvent;
 use crate::ids::{Nanos, ShardId, SocketId};
 use crate::mesh::Handover;
+use crate::patience::Patience;
 use crate::ring::{Completion, Kind};
 use crate::run::Plan;
 use crate::service::Service;
@@ -28,8 +29,7 @@ pub(crate) struct Driver<S: Service> {
     service: Rc<S>,
     plan: Plan,
     stop_told: bool,
-    /// When the last completion or call came, for deciding whether to spin.
-    last_event: Nanos,
+    patience: Patience,
     last_report: Option<Nanos>,
     // Kept between turns for their memory.
     completions: Vec<Completion>,
@@ -40,12 +40,13 @@ pub(crate) struct Driver<S: Service> {
 
 impl<S: Service> Driver<S> {
     pub(crate) fn new(shard: Rc<Shard<S::Call>>, service: Rc<S>, plan: Plan) -> Self {
+        let patience = Patience::new(plan.spin);
         Self {
             shard,
             service,
             plan,
             stop_told: false,
-            last_event: Nanos(0),
+            patience,
             last_report: None,
             completions: Vec::with_capacity(COMPLETIONS_PER_TURN),
             calls: VecDeque::new(),
@@ -69,7 +70,7 @@ impl<S: Service> Driver<S> {
                 shard.tasks.let_run().await;
                 shard.ring.submit()?;
             } else if self.has_work() {
-                shard.ring.submit()?;
+                self.start_pushed()?;
             } else {
                 self.rest()?;
             }
@@ -83,16 +84,13 @@ impl<S: Service> Driver<S> {
         let now = shard.clock.now();
         shard.ring.completions(&mut self.completions, COMPLETIONS_PER_TURN);
         let mut completions = std::mem::take(&mut self.completions);
-        if !completions.is_empty() {
-            self.last_event = now;
-            add(&shard.tally.events, completions.len() as u64);
-        }
+        add(&shard.tally.events, completions.len() as u64);
         for completion in completions.drain(..) {
             self.dispatch(&completion, now);
         }
         self.completions = completions;
         self.deliver_ready();
-        self.deliver_calls(now);
+        self.deliver_calls();
         self.wake_due(now);
         self.deliver_closed();
         if shard.shared.is_stopping() && !std::mem::replace(&mut self.stop_told, true) {
@@ -183,13 +181,12 @@ impl<S: Service> Driver<S> {
         self.ids = ids;
     }
 
-    fn deliver_calls(&mut self, now: Nanos) {
+    fn deliver_calls(&mut self) {
         let shard = Rc::clone(&self.shard);
         shard.mesh.borrow_mut().take(&mut self.calls, &mut self.handovers);
         if self.calls.is_empty() && self.handovers.is_empty() {
             return;
         }
-        self.last_event = now;
         add(&shard.tally.calls, self.calls.len() as u64);
         while let Some((from, call)) = self.calls.pop_front() {
             self.service.called(from, call);
@@ -296,10 +293,16 @@ impl<S: Service> Driver<S> {
 
     /// Starts what was pushed into the ring and waits for something to do.
     fn rest(&mut self) -> io::Result<()> {
-        let shard = Rc::clone(&self.shard);
-        if !self.plan.spin.is_zero() && self.spin()? {
-            return Ok(());
+        let began = monotonic();
+        if !self.watch(began)? {
+            self.sleep()?;
         }
+        self.patience.learn(monotonic().since(began));
+        Ok(())
+    }
+
+    fn sleep(&self) -> io::Result<()> {
+        let shard = &self.shard;
         let now = monotonic();
         let mut limit = shard.next_deadline().map(|at| at.since(now));
         if shard.mesh.borrow().has_spill() {
@@ -319,11 +322,15 @@ impl<S: Service> Driver<S> {
         result
     }
 
-    /// Watches for events for a while if some came not long ago; true when there is something to do.
-    fn spin(&mut self) -> io::Result<bool> {
+    /// Watches for events as long as patience has it; true when there is something to do.
+    fn watch(&self, began: Nanos) -> io::Result<bool> {
+        let window = self.patience.window();
+        if window.is_zero() {
+            return Ok(false);
+        }
+        self.start_pushed()?;
         let shard = &self.shard;
-        shard.ring.submit()?;
-        let until = self.last_event + self.plan.spin;
+        let until = began + window;
         while !shard.ring.has_completions() && !self.has_news() {
             let now = monotonic();
             if now > until || shard.next_deadline().is_some_and(|at| at <= now) {
@@ -331,10 +338,13 @@ impl<S: Service> Driver<S> {
             }
             std::hint::spin_loop();
         }
-        if shard.ring.wants_enter() {
-            shard.ring.submit()?;
-        }
+        self.start_pushed()?;
         Ok(true)
+    }
+
+    /// Enters the ring if either side has something for the other.
+    fn start_pushed(&self) -> io::Result<()> {
+        if self.shard.ring.wants_enter() { self.shard.ring.submit() } else { Ok(()) }
     }
 
     /// Closes all connections, tells the service, and leaves nothing in the ring.

@@ -19,6 +19,7 @@ mod ids;
 mod listeners;
 mod memory;
 mod mesh;
+mod patience;
 mod probe;
 mod receiving;
 mod ring;

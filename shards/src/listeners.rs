@@ -1,7 +1,7 @@
 //! Accepting connections.
 
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use io_uring::{opcode, types};
 
 use crate::ids::Nanos;
 use crate::ring::{Completion, Kind, OpName, Ring};
+use crate::sys;
 
 /// How long accepting rests when there are no descriptors or no memory for another connection.
 const REST: Duration = Duration::from_millis(100);
@@ -32,7 +33,12 @@ impl Listeners {
         Self { ring, list: Vec::new(), stopping: false }
     }
 
+    /// Its connections inherit what is set here; set later, pacing would already have begun.
     pub(crate) fn add(&mut self, socket: TcpListener, number: usize) {
+        if socket.local_addr().is_ok_and(|address| address.ip().is_loopback()) {
+            // A refused setting only makes it slower.
+            let _ = sys::do_not_pace(socket.as_fd());
+        }
         self.list.push(Listener { socket, number, armed: false, rests_until: None });
         self.arm(self.list.len() - 1);
     }

@@ -34,7 +34,8 @@ pub struct Plan {
     /// Receive buffers per shard (a power of two, at most 32768) and the size of each in bytes.
     pub buffer_count: u16,
     pub buffer_bytes: u32,
-    /// How long a shard that was busy a moment ago watches its rings before it sleeps; zero turns it off.
+    /// How long a shard watches its rings before it sleeps, at most; it does so only while events come that soon, one behind
+    /// the other. Zero turns it off.
     pub spin: Duration,
     /// A turn longer than this is counted, and reported to `on_stall` at most once a second.
     pub stall_threshold: Duration,
@@ -48,7 +49,7 @@ impl Plan {
             directories: Vec::new(),
             buffer_count: 256,
             buffer_bytes: 16 << 10,
-            spin: Duration::ZERO,
+            spin: Duration::from_micros(50),
             stall_threshold: Duration::from_millis(100),
             on_stall: |shard, took| eprintln!("{shard} served nobody for {} ms", took.as_millis()),
         }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use io_uring::{opcode, types};
 
-use crate::counters::add;
+use crate::counters::{Tally, add};
 use crate::files::WARM_BYTES;
 use crate::ids::{Nanos, SocketId};
 use crate::ring::{Completion, Kind};
@@ -16,8 +16,12 @@ use crate::sys;
 
 /// Slices handed to one `sendmsg`.
 const SLICES_PER_SEND: usize = 32;
-/// Bytes of a file sent by one system call; they are looked up in the page cache first.
-const FILE_WINDOW: u64 = 256 << 10;
+/// Bytes of a file sent by one system call; they are looked up in the page cache first. Every call ends a packet and costs
+/// its own way through TCP, so it is as much as a socket sends in its turn.
+const FILE_WINDOW: u64 = FAIR_SHARE as u64;
+/// A range up to this long is read and leaves in one packet with what stands around it: looking it up, three packets and
+/// as many wakes of the peer cost more than the copy.
+const COPIED_BYTES: u64 = 16 << 10;
 /// Bytes sent for one socket before the others get their turn.
 const FAIR_SHARE: usize = 1 << 20;
 
@@ -94,7 +98,19 @@ impl Sockets {
 }
 
 impl Socket {
-    fn send_some(&mut self, tally: &crate::counters::Tally) -> Progress {
+    fn send_some(&mut self, tally: &Tally) -> Progress {
+        self.output.read_small_ranges();
+        // What stands round a file range leaves in packets with it: sendfile would end one, and the few bytes of an answer's
+        // tail would be another. A refused setting only makes it slower.
+        let corked = self.output.is_mixed() && sys::set_cork(self.fd.as_fd(), true).is_ok();
+        let progress = self.send_share(tally);
+        if corked {
+            let _ = sys::set_cork(self.fd.as_fd(), false);
+        }
+        progress
+    }
+
+    fn send_share(&mut self, tally: &Tally) -> Progress {
         let mut share = FAIR_SHARE;
         loop {
             let sent = match self.output.queue.front() {
@@ -152,16 +168,38 @@ impl Socket {
     }
 }
 
+impl Output {
+    /// Whether file ranges and bytes follow each other.
+    fn is_mixed(&self) -> bool {
+        self.queue.len() > 1 && self.queue.iter().take(SLICES_PER_SEND).any(|item| matches!(item, Item::File(_)))
+    }
+
+    /// What cannot be read without waiting stays a range.
+    fn read_small_ranges(&mut self) {
+        for item in self.queue.iter_mut().take(SLICES_PER_SEND) {
+            if let Item::File(FileRange { file, position, len, .. }) = item
+                && *len <= COPIED_BYTES
+                && let Some(bytes) = sys::read_at_once(file, *position, *len as usize)
+            {
+                *item = Item::Bytes { bytes, at: 0 };
+            }
+        }
+    }
+}
+
 impl FileRange {
     /// How much can be sent at once without waiting for the disk.
     fn sendable(&self) -> Option<u64> {
         if self.position < self.warm_until {
             return Some(self.len.min(self.warm_until - self.position));
         }
-        let len = self.len.min(FILE_WINDOW);
-        // Read-ahead puts pages into the cache before their bytes are there, so the last is asked for its bytes too.
-        let cached =
-            sys::is_cached(&self.file, self.position, len) && sys::is_byte_cached(&self.file, self.position + len - 1);
-        cached.then_some(len)
+        // A cold reader's window is smaller: what of it is there need not wait for what is not.
+        let windows = [FILE_WINDOW, WARM_BYTES as u64].map(|window| self.len.min(window));
+        windows.into_iter().find(|len| self.is_there(*len))
+    }
+
+    /// Read-ahead puts pages into the cache before their bytes are there, so the last is asked for its bytes too.
+    fn is_there(&self, len: u64) -> bool {
+        sys::is_cached(&self.file, self.position, len) && sys::is_byte_cached(&self.file, self.position + len - 1)
     }
 }

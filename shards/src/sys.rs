@@ -76,6 +76,20 @@ pub(crate) fn read_up_to(file: &File, position: u64, len: usize) -> io::Result<V
     Ok(buf)
 }
 
+/// Exactly `len` bytes from `position`, if they can be had without waiting.
+pub(crate) fn read_at_once(file: &File, position: u64, len: usize) -> Option<Vec<u8>> {
+    let mut bytes: Vec<u8> = Vec::with_capacity(len);
+    let piece = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: len };
+    // SAFETY: one piece, the vector's spare capacity of at least `len` bytes, which lives through the call.
+    let read = unsafe { libc::preadv2(file.as_raw_fd(), &piece, 1, position as libc::off_t, libc::RWF_NOWAIT) };
+    if usize::try_from(read) != Ok(len) {
+        return None;
+    }
+    // SAFETY: the kernel has filled the first `len` bytes of the capacity.
+    unsafe { bytes.set_len(len) };
+    Some(bytes)
+}
+
 /// Sends the slices, in order, as far as the socket takes them now. `more`: what follows comes at once, do not send a short
 /// packet for the sake of these.
 pub(crate) fn send(socket: BorrowedFd<'_>, slices: &[io::IoSlice<'_>], more: bool) -> io::Result<usize> {
@@ -203,15 +217,30 @@ pub(crate) fn keep_freed_memory() {
 
 /// Sends small packets at once.
 pub(crate) fn set_no_delay(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let on: c_int = 1;
-    // SAFETY: the option's value is an int that lives through the call.
+    set_tcp_option(socket, libc::TCP_NODELAY, &1i32.to_ne_bytes())
+}
+
+/// While corked a socket sends full packets only; uncorking sends what is left.
+pub(crate) fn set_cork(socket: BorrowedFd<'_>, corked: bool) -> io::Result<()> {
+    set_tcp_option(socket, libc::TCP_CORK, &i32::from(corked).to_ne_bytes())
+}
+
+/// Has a listener's connections sent without pacing (`reno`, which every kernel has and everyone may choose). Where BBR is
+/// the default it spaces packets by timers after an estimate of the path's bandwidth; inside one machine there is no path
+/// to be estimated, and setting a timer costs more than sending.
+pub(crate) fn do_not_pace(listener: BorrowedFd<'_>) -> io::Result<()> {
+    set_tcp_option(listener, libc::TCP_CONGESTION, b"reno")
+}
+
+fn set_tcp_option(socket: BorrowedFd<'_>, option: c_int, value: &[u8]) -> io::Result<()> {
+    // SAFETY: the value is borrowed through the call, the kernel reads its `len` bytes.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_TCP,
-            libc::TCP_NODELAY,
-            (&raw const on).cast(),
-            size_of::<c_int>() as libc::socklen_t,
+            option,
+            value.as_ptr().cast(),
+            value.len() as libc::socklen_t,
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }

@@ -52,7 +52,9 @@ fn file_ranges_are_sent_hot_and_cold() {
         if cold {
             make_cold(&path);
         }
-        for (position, len) in [(0, 5 << 20), (1, 1), (4095, 2), (123_457, 1_000_001), (0, 0)] {
+        for (position, len) in
+            [(0, 5 << 20), (1, 1), (4095, 2), (100, 16 << 10), (100, (16 << 10) + 1), (123_457, 1_000_001), (0, 0)]
+        {
             if cold {
                 make_cold(&path);
             }
