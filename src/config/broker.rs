@@ -45,6 +45,11 @@ pub struct Broker {
     pub default_replication_factor: i16,
     pub offsets_topic_num_partitions: i32,
     pub offsets_topic_replication_factor: i16,
+    pub offsets_topic_segment_bytes: u32,
+    /// The number of a codec.
+    pub offsets_topic_compression_codec: i32,
+    pub offsets_load_buffer_bytes: u64,
+    pub offsets_retention_check_interval_ms: u64,
     pub transaction_state_log_num_partitions: i32,
     pub transaction_state_log_replication_factor: i16,
 
@@ -260,6 +265,10 @@ fn fill(properties: &Properties, surroundings: &Surroundings, listeners: Listene
         default_replication_factor: number("default.replication.factor").min(i16::MAX.into()) as i16,
         offsets_topic_num_partitions: number("offsets.topic.num.partitions") as i32,
         offsets_topic_replication_factor: number("offsets.topic.replication.factor") as i16,
+        offsets_topic_segment_bytes: size("offsets.topic.segment.bytes") as u32,
+        offsets_topic_compression_codec: number("offsets.topic.compression.codec") as i32,
+        offsets_load_buffer_bytes: size("offsets.load.buffer.size"),
+        offsets_retention_check_interval_ms: size("offsets.retention.check.interval.ms"),
         transaction_state_log_num_partitions: number("transaction.state.log.num.partitions") as i32,
         transaction_state_log_replication_factor: number("transaction.state.log.replication.factor") as i16,
         log_retention_check_interval_ms: size("log.retention.check.interval.ms"),

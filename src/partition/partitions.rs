@@ -41,7 +41,7 @@ pub(super) struct Table {
     pub(super) places: Vec<Option<Box<Partition>>>,
     pub(super) by_id: HashMap<PartitionId, Place>,
     /// Places with staged batches.
-    dirty: Vec<Place>,
+    pub(super) dirty: Vec<Place>,
     /// What the fetches of other shards watch, by shard and ticket.
     watched: HashMap<(ShardId, u32), Vec<Place>>,
 }

@@ -1,4 +1,4 @@
-//! What one group can say for itself. Nothing here has an effect before groups are served.
+//! What one group can say for itself. What share and streams groups say has no effect.
 
 use super::Allowed::*;
 use super::Class::*;
@@ -10,11 +10,11 @@ use super::{Key, key};
 
 #[rustfmt::skip]
 pub(super) const KEYS: &[Key] = &[
-    key("consumer.assignment.interval.ms", Int, Is("1000"), AtLeast(0), ClusterWide, Medium, Accepted,
+    key("consumer.assignment.interval.ms", Int, Is("1000"), AtLeast(0), ClusterWide, Medium, Honoured,
         "Time between two assignments of a consumer group.").inherits("group.consumer.assignment.interval.ms"),
-    key("consumer.heartbeat.interval.ms", Int, Is("5000"), AtLeast(1), ClusterWide, Medium, Accepted,
+    key("consumer.heartbeat.interval.ms", Int, Is("5000"), AtLeast(1), ClusterWide, Medium, Honoured,
         "Heartbeat interval given to members of a consumer group.").inherits("group.consumer.heartbeat.interval.ms"),
-    key("consumer.session.timeout.ms", Int, Is("45000"), AtLeast(1), ClusterWide, Medium, Accepted,
+    key("consumer.session.timeout.ms", Int, Is("45000"), AtLeast(1), ClusterWide, Medium, Honoured,
         "Silence after which a member leaves its consumer group.").inherits("group.consumer.session.timeout.ms"),
     key("share.assignment.interval.ms", Int, Is("1000"), AtLeast(0), ClusterWide, Medium, Accepted,
         "Time between two assignments of a share group.").inherits("group.share.assignment.interval.ms"),

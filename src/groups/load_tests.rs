@@ -1,0 +1,1 @@
+//! What the loader makes of logs: whole, of transactions, and damaged.
