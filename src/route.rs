@@ -12,9 +12,7 @@ use shards::{Core, Lane, ShardId};
 use state::metadata::{Image, TopicChange, shard_of};
 use wire::Uuid;
 
-use crate::calls::{
-    Answer, Append, Call, ControlReply, ControlRequest, GroupAsk, ListedGroups, Query, Read, Ticket,
-};
+use crate::calls::{Answer, Append, Call, ControlReply, ControlRequest, GroupAsk, ListedGroups, Query, Read, Ticket};
 use crate::tickets::Tickets;
 
 /// Where a partition lives, seen from this shard.
@@ -40,6 +38,10 @@ impl Topic {
 
     pub fn unknown_id(id: Uuid) -> Self {
         Self { id, name: Arc::from(""), owners: Vec::new() }
+    }
+
+    pub fn partition_count(&self) -> i32 {
+        self.owners.len() as i32
     }
 }
 
@@ -118,10 +120,6 @@ impl Router {
 
     pub fn topic_by_id(&self, id: &Uuid) -> Option<Rc<Topic>> {
         self.topics.borrow().by_id.get(id).cloned()
-    }
-
-    pub fn partition_count(&self, topic: &Topic) -> i32 {
-        topic.owners.len() as i32
     }
 
     pub fn place(&self, topic: &Topic, index: i32) -> Option<Place> {

@@ -84,7 +84,8 @@ impl Coordinators {
             let stretch = stretch.map_err(|error| format!("{error:?}"))?;
             loader.start_at(stretch.log_start);
             let Some(FileRange { file, position, len }) = stretch.data else { return Ok(loader) };
-            let bytes = self.core.files().read(&file, position, len as usize).await.map_err(|error| error.to_string())?;
+            let bytes =
+                self.core.files().read(&file, position, len as usize).await.map_err(|error| error.to_string())?;
             let mut at = 0;
             loop {
                 let taken = loader.feed(&bytes[at..], TURN_BYTES).map_err(|error| error.to_string())?;

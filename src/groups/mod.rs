@@ -60,6 +60,8 @@ pub struct Coordinators {
     told: RefCell<Vec<Told>>,
     /// The next time that is due for any of the groups, on the monotonic clock.
     deadline_ms: Cell<Option<u64>>,
+    /// When outdated offsets are looked for next.
+    offsets_due_ms: Cell<u64>,
     to_load: RefCell<VecDeque<PartitionId>>,
     is_loading: Cell<bool>,
 }
@@ -102,6 +104,7 @@ impl Coordinators {
             scratch: Scratch::default(),
             stopped: false,
         };
+        let offsets_due_ms = core.now().0 / 1_000_000 + broker.offsets_retention_check_interval_ms;
         let coordinators = Rc::new(Self {
             core,
             partitions,
@@ -109,6 +112,7 @@ impl Coordinators {
             table: RefCell::new(table),
             told: RefCell::default(),
             deadline_ms: Cell::default(),
+            offsets_due_ms: Cell::new(offsets_due_ms),
             to_load: RefCell::default(),
             is_loading: Cell::default(),
         });
@@ -130,6 +134,17 @@ impl Coordinators {
         }
         let waiting = waiting_of(table.waiting.insert(asker));
         self.run(table, partition, &mut told, |groups, cx| groups.handle(cx, waiting, request));
+    }
+
+    /// Answers a question about a group that nobody keeps.
+    pub fn refuse(&self, asker: Asker, error: GroupError) {
+        self.told.borrow_mut().push((asker, Reply::Unavailable(error)));
+    }
+
+    /// Whether consumer groups of KIP-848 are served: `group.version` is finalised, and the operator offers them
+    /// (`group.coordinator.rebalance.protocols`).
+    pub fn serves_consumer_groups(&self) -> bool {
+        self.table.borrow().settings.consumer_enabled
     }
 
     /// All groups of this shard's.
@@ -213,6 +228,22 @@ impl Coordinators {
         self.load();
     }
 
+    /// Looks for outdated offsets when it is time (`offsets.retention.check.interval.ms`); call about once a second.
+    pub fn keep_house(&self) {
+        let now_ms = self.now().ms;
+        if now_ms < self.offsets_due_ms.get() {
+            return;
+        }
+        self.offsets_due_ms.set(now_ms + self.broker.offsets_retention_check_interval_ms);
+        let (mut table, mut told) = (self.table.borrow_mut(), self.told.borrow_mut());
+        let partitions: Vec<i32> = table.by_partition.keys().copied().collect();
+        for partition in partitions {
+            self.run(&mut table, partition, &mut told, Groups::expire_offsets);
+        }
+        // What was decided is staged in settle, which may be far off on an idle shard.
+        self.core.wake_at(Nanos(0));
+    }
+
     /// No more questions, no more records: the logs are about to be closed.
     pub fn close(&self) {
         let mut table = self.table.borrow_mut();
@@ -225,7 +256,8 @@ impl Coordinators {
     fn follow(&self, table: &mut Table, image: &Image, told: &mut Vec<Told>) {
         let topic = image.topic(OFFSETS_TOPIC);
         let is_current = |id: &PartitionId| topic.is_some_and(|topic| topic.id == id.topic);
-        let outdated: Vec<i32> = table.by_partition.values().map(|one| one.id).filter(|id| !is_current(id)).map(|id| id.index).collect();
+        let outdated: Vec<i32> =
+            table.by_partition.values().map(|one| one.id).filter(|id| !is_current(id)).map(|id| id.index).collect();
         for partition in outdated {
             give_up(table, partition, "the offsets topic was deleted", told);
             table.by_partition.remove(&partition);
@@ -248,7 +280,9 @@ impl Coordinators {
     fn topics_changed(&self, table: &mut Table, changed: &[&str], told: &mut Vec<Told>) {
         let partitions: Vec<i32> = table.by_partition.keys().copied().collect();
         for partition in partitions {
-            if let Some(Phase::Loading { changed: kept }) = table.by_partition.get_mut(&partition).map(|one| &mut one.phase) {
+            if let Some(Phase::Loading { changed: kept }) =
+                table.by_partition.get_mut(&partition).map(|one| &mut one.phase)
+            {
                 kept.extend(changed.iter().map(|name| (*name).to_owned()));
                 continue;
             }
@@ -264,7 +298,8 @@ impl Coordinators {
             let (mut table, mut told) = (self.table.borrow_mut(), self.told.borrow_mut());
             let is_due = |one: &&Coordinator| one.deadline_ms().is_some_and(|at| at <= now_ms);
             let due: Vec<i32> = table.by_partition.values().filter(is_due).map(|one| one.id.index).collect();
-            self.deadline_ms.set(table.by_partition.values().filter_map(Coordinator::deadline_ms).filter(|at| *at > now_ms).min());
+            self.deadline_ms
+                .set(table.by_partition.values().filter_map(Coordinator::deadline_ms).filter(|at| *at > now_ms).min());
             for partition in due {
                 self.run(&mut table, partition, &mut told, Groups::expire);
             }
@@ -364,6 +399,8 @@ fn ticket_of(waiting: Waiting) -> Ticket {
 
 fn name_of(change: &TopicChange) -> &str {
     match change {
-        TopicChange::Deleted(topic) | TopicChange::Created(topic) | TopicChange::Changed { new: topic, .. } => &topic.name,
+        TopicChange::Deleted(topic) | TopicChange::Created(topic) | TopicChange::Changed { new: topic, .. } => {
+            &topic.name
+        }
     }
 }

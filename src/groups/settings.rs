@@ -36,7 +36,9 @@ pub(super) fn settings(broker: &Broker, image: &Image) -> Settings {
         consumer_heartbeat_interval_max_ms: int("group.consumer.max.heartbeat.interval.ms"),
         consumer_members_max: count("group.consumer.max.size"),
         consumer_assignors: list("group.consumer.assignors"),
-        consumer_migration: migration(&layers.broker("group.consumer.migration.policy").map_or(String::new(), |v| v.text())),
+        consumer_migration: migration(
+            &layers.broker("group.consumer.migration.policy").map_or(String::new(), |v| v.text()),
+        ),
         consumer_regex_refresh_ms: int("group.consumer.regex.refresh.interval.ms"),
         consumer_assignment_interval_ms: int("group.consumer.assignment.interval.ms"),
         consumer_enabled: serves_consumer && image.feature("group.version") >= 1,

@@ -121,10 +121,7 @@ mod tests {
     fn record(partition: i32, metadata_bytes: usize) -> Record {
         let key = OffsetCommitKey { group: "g".into(), topic: "t".into(), partition };
         let value = OffsetCommitValue { metadata: "m".repeat(metadata_bytes), ..Default::default() };
-        Record {
-            key: GroupRecordKey::OffsetCommit(key),
-            value: Some(GroupRecordValue::OffsetCommit(value)),
-        }
+        Record { key: GroupRecordKey::OffsetCommit(key), value: Some(GroupRecordValue::OffsetCommit(value)) }
     }
 
     /// Pushes each list as the records of one event, and tells the numbers and record counts of the batches.

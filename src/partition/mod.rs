@@ -56,10 +56,21 @@ pub struct Partition {
 
 /// What the partition wants told to somebody; handed out by `settle`.
 pub enum Effect {
-    Appended { to: ShardId, appended: Appended },
-    Grew { to: ShardId, fetch: Ticket, bytes: u64 },
+    Appended {
+        to: ShardId,
+        appended: Appended,
+    },
+    Grew {
+        to: ShardId,
+        fetch: Ticket,
+        bytes: u64,
+    },
     /// A batch that the coordinator on this partition had appended is safe, or never will be.
-    Kept { partition: PartitionId, batch: u64, result: Result<(), AppendError> },
+    Kept {
+        partition: PartitionId,
+        batch: u64,
+        result: Result<(), AppendError>,
+    },
 }
 
 /// Who is told when a staged batch is safe.

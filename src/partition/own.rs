@@ -71,7 +71,8 @@ impl Partition {
         let mut stretch = Stretch { log_start, log_end, data: None };
         let offset = offset.max(log_start);
         if offset < log_end {
-            let plan = self.log.plan_read(offset, log_end, bytes_max, true).map_err(|error| self.read_failed(&error))?;
+            let plan =
+                self.log.plan_read(offset, log_end, bytes_max, true).map_err(|error| self.read_failed(&error))?;
             stretch.data =
                 (plan.len > 0).then_some(FileRange { file: plan.file, position: plan.position, len: plan.len });
         }
