@@ -100,7 +100,7 @@ impl Coordinators {
             dirty: Vec::new(),
             chance: Chance::open()?,
             settings: settings::settings(&broker, image),
-            image: Arc::new(Image::new(image.cluster_id())),
+            image: Arc::clone(image),
             scratch: Scratch::default(),
             stopped: false,
         };
@@ -116,7 +116,8 @@ impl Coordinators {
             to_load: RefCell::default(),
             is_loading: Cell::default(),
         });
-        coordinators.apply(image);
+        coordinators.follow(&mut coordinators.table.borrow_mut(), image, &mut Vec::new());
+        coordinators.load();
         Ok(coordinators)
     }
 
@@ -217,13 +218,13 @@ impl Coordinators {
         let old = std::mem::replace(&mut table.image, Arc::clone(image));
         table.settings = settings::settings(&self.broker, image);
         let mut told = self.told.borrow_mut();
-        self.follow(&mut table, image, &mut told);
         let changes = image.topic_changes(&old);
         let mut changed: Vec<&str> = changes.iter().map(name_of).collect();
         changed.dedup();
         if !changed.is_empty() {
             self.topics_changed(&mut table, &changed, &mut told);
         }
+        self.follow(&mut table, image, &mut told);
         drop((table, told));
         self.load();
     }

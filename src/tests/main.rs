@@ -10,6 +10,7 @@ mod batches;
 mod broker;
 mod crowd;
 mod frames;
+mod groups;
 mod produce;
 mod raw;
 mod reading;
