@@ -111,6 +111,10 @@ impl Groups {
 
     /// The log was replayed: sessions of the members that are known begin now.
     pub fn loaded(&mut self, cx: &mut Cx<'_>) -> Effects {
+        let with_offsets: Vec<Arc<str>> = self.offsets.groups().map(|(id, _)| Arc::clone(id)).collect();
+        for id in with_offsets {
+            self.keep_place_of_offsets(&id, cx.wall_ms);
+        }
         self.each_group(cx, |group, turn| match group {
             Group::Classic(group) => {
                 group.loaded(turn);
@@ -225,6 +229,13 @@ impl Groups {
         let id: Arc<str> = group.into();
         self.groups.insert(Arc::clone(&id), Group::Classic(classic::Group::new(Arc::clone(&id), wall_ms)));
         id
+    }
+
+    /// Offsets outlive what was their group: they have a simple one then.
+    fn keep_place_of_offsets(&mut self, group: &str, wall_ms: i64) {
+        if self.offsets.group(group).is_some() {
+            self.id_or_simple_group(group, wall_ms);
+        }
     }
 
     fn join(&mut self, cx: &mut Cx<'_>, effects: &mut Effects, waiting: Waiting, join: Join) {
@@ -372,7 +383,10 @@ impl Groups {
     fn settle(&mut self, cx: &mut Cx<'_>, effects: &mut Effects, id: &Arc<str>, fate: Fate) {
         match fate {
             Fate::Stays => {}
-            Fate::Ends => drop(self.groups.remove(id)),
+            Fate::Ends => {
+                self.groups.remove(id);
+                self.keep_place_of_offsets(id, cx.wall_ms);
+            }
             Fate::Downgrades { migration, rebalance } => {
                 let mut turn = Turn { cx, timers: &mut self.timers, effects };
                 let group = classic::Group::downgrade(&mut turn, migration, rebalance);
