@@ -20,7 +20,7 @@ impl Groups {
         }
         let expire_timestamp_ms =
             if commit.retention_ms == -1 { -1 } else { wall_ms.saturating_add(commit.retention_ms) };
-        let id = self.id_or_simple_group(&commit.group, wall_ms);
+        let id = self.id_or_simple_group(&commit.group);
         let mut committed = Vec::with_capacity(commit.topics.len());
         for topic in commit.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());

@@ -225,7 +225,7 @@ fn a_new_member_is_not_waited_for_longer_than_five_minutes() {
     let a = shell.join(long(join("a")));
     shell.pass(DELAY_MS);
     let id = shell.joined(a).member;
-    shell.sync_all(&[id.clone()]);
+    shell.sync_all(std::slice::from_ref(&id));
     let new = shell.join(long(join("b")));
     for _ in 0..299 {
         shell.pass(1_000);

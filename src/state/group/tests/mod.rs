@@ -54,10 +54,6 @@ impl Shell {
         }
     }
 
-    fn wall_ms(&self) -> i64 {
-        WALL_MS + self.now_ms as i64
-    }
-
     fn event(&mut self, event: impl FnOnce(&mut Groups, &mut Cx<'_>) -> Effects) {
         let last_id = &mut self.last_id;
         let mut chance = || {

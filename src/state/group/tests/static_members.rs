@@ -39,10 +39,9 @@ fn a_static_member_that_is_back_has_what_it_had_and_nobody_rebalances() {
     assert_eq!(shell.said(synced), "range: k-2");
     // Its former self is not known, and fenced if it says who it is.
     assert_eq!(shell.heartbeat(1, &ids[1]), "UnknownMember");
-    let fenced = |request: Request| request;
     let mut former = heartbeat(1, &ids[1]);
     former.instance = Some("k".into());
-    assert_eq!(shell.now(fenced(Request::Heartbeat(former))), "FencedInstanceId");
+    assert_eq!(shell.now(Request::Heartbeat(former)), "FencedInstanceId");
     let former = Sync { instance: Some("k".into()), ..sync(1, &ids[1], &[]) };
     assert_eq!(shell.now(Request::Sync(former)), "FencedInstanceId");
     let former = Commit { instance: Some("k".into()), ..commit(1, &ids[1], 1) };
