@@ -111,6 +111,10 @@ impl Groups {
 
     /// The log was replayed: sessions of the members that are known begin now.
     pub fn loaded(&mut self, cx: &mut Cx<'_>) -> Effects {
+        let with_offsets: Vec<Arc<str>> = self.offsets.groups().map(|(id, _)| Arc::clone(id)).collect();
+        for id in with_offsets {
+            self.keep_place_of_offsets(&id);
+        }
         self.each_group(cx, |group, turn| match group {
             Group::Classic(group) => {
                 group.loaded(turn);
@@ -213,18 +217,29 @@ impl Groups {
     }
 
     fn replay_commit(&mut self, group: &str, topic: &str, partition: i32, committed: Committed) {
-        let id = self.id_or_simple_group(group, 0);
+        let id = self.id_or_simple_group(group);
         self.offsets.put(&id, topic, partition, committed);
     }
 
     /// The id of the group as it is shared; where there is no group, a simple one is made.
-    pub(super) fn id_or_simple_group(&mut self, group: &str, wall_ms: i64) -> Arc<str> {
-        if let Some((id, _)) = self.groups.get_key_value(group) {
-            return Arc::clone(id);
+    pub(super) fn id_or_simple_group(&mut self, group: &str) -> Arc<str> {
+        match self.groups.get_key_value(group) {
+            Some((id, _)) => Arc::clone(id),
+            None => self.add_classic_group(group, -1),
         }
+    }
+
+    fn add_classic_group(&mut self, group: &str, since_ms: i64) -> Arc<str> {
         let id: Arc<str> = group.into();
-        self.groups.insert(Arc::clone(&id), Group::Classic(classic::Group::new(Arc::clone(&id), wall_ms)));
+        self.groups.insert(Arc::clone(&id), Group::Classic(classic::Group::new(Arc::clone(&id), since_ms)));
         id
+    }
+
+    /// Offsets outlive what was their group: they have a simple one then.
+    fn keep_place_of_offsets(&mut self, group: &str) {
+        if self.offsets.group(group).is_some() {
+            self.id_or_simple_group(group);
+        }
     }
 
     fn join(&mut self, cx: &mut Cx<'_>, effects: &mut Effects, waiting: Waiting, join: Join) {
@@ -250,7 +265,7 @@ impl Groups {
                 let joined = Joined { member: join.member, ..Joined::refused(GroupError::UnknownMember) };
                 return effects.replies.push((waiting, Reply::Joined(joined)));
             }
-            self.id_or_simple_group(&join.group, cx.wall_ms);
+            self.add_classic_group(&join.group, cx.wall_ms);
             effects.records.push(classic::created_record(&join.group, cx.wall_ms));
         }
         if let Some(Group::Classic(group)) = self.groups.get_mut(&*join.group) {
@@ -372,7 +387,10 @@ impl Groups {
     fn settle(&mut self, cx: &mut Cx<'_>, effects: &mut Effects, id: &Arc<str>, fate: Fate) {
         match fate {
             Fate::Stays => {}
-            Fate::Ends => drop(self.groups.remove(id)),
+            Fate::Ends => {
+                self.groups.remove(id);
+                self.keep_place_of_offsets(id);
+            }
             Fate::Downgrades { migration, rebalance } => {
                 let mut turn = Turn { cx, timers: &mut self.timers, effects };
                 let group = classic::Group::downgrade(&mut turn, migration, rebalance);

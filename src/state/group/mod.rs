@@ -68,14 +68,4 @@ pub fn partition_of(group: &str, partitions: i32) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The values are those of Java's `Utils.abs("...".hashCode()) % 50`.
-    #[test]
-    fn groups_are_kept_where_apache_kafka_keeps_them() {
-        assert_eq!(partition_of("", 50), 0);
-        assert_eq!(partition_of("a", 50), 47);
-        assert_eq!(partition_of("polygenelubricants", 50), 0);
-    }
-}
+mod tests;

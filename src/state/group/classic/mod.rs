@@ -61,7 +61,7 @@ pub(super) struct Group {
     grew: bool,
     protocol_type: Option<String>,
     protocol: Option<String>,
-    generation: i32,
+    pub(super) generation: i32,
     leader: Option<Arc<str>>,
     /// By id, so that the same events give the same effects.
     members: BTreeMap<Arc<str>, Member>,
