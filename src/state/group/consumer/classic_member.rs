@@ -11,8 +11,8 @@ use wire::generated::consumer_group_member_metadata_value::{ClassicMemberMetadat
 use super::super::groups::Turn;
 use super::super::migration::Fate;
 use super::super::{
-    Client, GroupError, Heartbeat, Join, Joined, Leave, LeavingMember, LeftMember, MigrationPolicy, Reply, Sync, Synced,
-    Waiting,
+    Client, GroupError, Heartbeat, Join, Joined, Leave, LeavingMember, LeftMember, MigrationPolicy, Reply, Sync,
+    Synced, Waiting,
 };
 use super::heartbeat::Found;
 use super::member::{About, Member, MemberState};
@@ -22,7 +22,8 @@ impl Group {
     /// Of a classic member, as the three that follow. The group is not empty.
     pub(in crate::group) fn join(&mut self, turn: &mut Turn<'_, '_>, waiting: Waiting, join: Join) -> Fate {
         let member = join.member.clone();
-        let (joined, fate) = self.classic_join(turn, join).unwrap_or_else(|error| (refused(member, error), Fate::Stays));
+        let (joined, fate) =
+            self.classic_join(turn, join).unwrap_or_else(|error| (refused(member, error), Fate::Stays));
         turn.reply(waiting, Reply::Joined(joined));
         fate
     }
@@ -50,12 +51,7 @@ impl Group {
         self.rejoin(turn, join, found)
     }
 
-    fn rejoin(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        join: Join,
-        found: Found,
-    ) -> Result<(Joined, Fate), GroupError> {
+    fn rejoin(&mut self, turn: &mut Turn<'_, '_>, join: Join, found: Found) -> Result<(Joined, Fate), GroupError> {
         let Some((protocol_name, metadata)) = join.protocols.first() else {
             return Err(GroupError::InconsistentProtocol);
         };
@@ -116,7 +112,8 @@ impl Group {
             self.tell_to_rejoin(turn, &id);
             return Err(GroupError::RebalanceInProgress);
         }
-        let partitions = current.assigned.iter().map(|(topic, partitions)| (topic, partitions.keys().copied().collect()));
+        let partitions =
+            current.assigned.iter().map(|(topic, partitions)| (topic, partitions.keys().copied().collect()));
         let assignment = protocol::encode_assignment(partitions, metadata, turn.cx.image)
             .map_err(|_| GroupError::InconsistentProtocol)?;
         let session_ms = session_of(about);
@@ -156,7 +153,9 @@ impl Group {
 
     /// Whether some of a member's target is still with others: then rejoining would not bring it on.
     fn waits_for_others(&self, id: &str) -> bool {
-        let (Some(target), Some(member)) = (self.state.targets.get(id), self.state.members.get(id)) else { return false };
+        let (Some(target), Some(member)) = (self.state.targets.get(id), self.state.members.get(id)) else {
+            return false;
+        };
         let has = |topic, partition| {
             member.current.assigned.get(topic).is_some_and(|partitions| partitions.contains_key(partition))
         };
@@ -232,7 +231,8 @@ fn update(about: &mut About, join: &Join, topics: Vec<String>, rack: Option<Stri
 }
 
 pub(super) fn classic_metadata(session_timeout_ms: i32, protocols: &[(String, Vec<u8>)]) -> ClassicMemberMetadata {
-    let protocol = |(name, metadata): &(String, Vec<u8>)| ClassicProtocol { name: name.clone(), metadata: metadata.clone() };
+    let protocol =
+        |(name, metadata): &(String, Vec<u8>)| ClassicProtocol { name: name.clone(), metadata: metadata.clone() };
     ClassicMemberMetadata { session_timeout_ms, supported_protocols: protocols.iter().map(protocol).collect() }
 }
 

@@ -84,7 +84,8 @@ impl Clocks {
 
     /// Whether what was queued as `due` has really come, and for whom.
     pub(super) fn fired(&mut self, timers: &mut Timers, slot: Slot, due: &Due, now_ms: u64) -> Option<(Arc<str>, Ran)> {
-        let (Due::Session(member) | Due::Revocation(member) | Due::Rejoin(member) | Due::MemberSync(member)) = due else {
+        let (Due::Session(member) | Due::Revocation(member) | Due::Rejoin(member) | Due::MemberSync(member)) = due
+        else {
             return None;
         };
         let clock = self.members.get_mut(member)?;

@@ -18,7 +18,10 @@ pub(super) enum Found {
     Known(Arc<str>),
     New(Arc<str>),
     /// A static member that came back under a new id.
-    Returned { old: Arc<str>, new: Arc<str> },
+    Returned {
+        old: Arc<str>,
+        new: Arc<str>,
+    },
 }
 
 /// Whether a heartbeat makes sense at all, before any group is looked at.
@@ -76,6 +79,7 @@ impl Group {
         };
         let (result, fate) = match result {
             Ok((done, fate)) => (Ok(done), fate),
+            Err(error) if self.is_unwritten() => (Err(error), Fate::Ends),
             Err(error) => (Err(error), Fate::Stays),
         };
         turn.reply(waiting, Reply::ConsumerHeartbeat(result));

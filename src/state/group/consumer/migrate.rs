@@ -51,7 +51,8 @@ impl Group {
     }
 
     pub(super) fn may_downgrade_without(&self, cx: &Cx<'_>, leaving: &BTreeSet<&Arc<str>>) -> bool {
-        let is_classic = |id: &&&Arc<str>| self.state.members.get(**id).is_some_and(|member| member.about.classic.is_some());
+        let is_classic =
+            |id: &&&Arc<str>| self.state.members.get(**id).is_some_and(|member| member.about.classic.is_some());
         let leaving_classic = leaving.iter().filter(is_classic).count();
         let staying = self.state.members.len() - leaving.len();
         staying > 0

@@ -74,6 +74,11 @@ impl Group {
         self.state.apply(key, value)
     }
 
+    /// No record was written for it.
+    fn is_unwritten(&self) -> bool {
+        self.state == State::default()
+    }
+
     /// Decides a record.
     fn write(&mut self, records: &mut Vec<Record>, record: Record) {
         self.state.apply(record.key.clone(), record.value.clone());

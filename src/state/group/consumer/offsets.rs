@@ -8,7 +8,11 @@ use super::member::Member;
 impl Group {
     /// Whether offsets may be committed; an error is of the whole request. Partitions whose metadata is too large are
     /// refused by the caller, and are not looked at here.
-    pub(in crate::group) fn check_commit(&mut self, turn: &mut Turn<'_, '_>, commit: &Commit) -> Result<(), GroupError> {
+    pub(in crate::group) fn check_commit(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        commit: &Commit,
+    ) -> Result<(), GroupError> {
         // Without members it may be an operator's tool, or a consumer that manages its partitions itself.
         if commit.generation < 0 && self.is_empty() {
             return Ok(());
@@ -25,9 +29,8 @@ impl Group {
         }
         // The member moved on while the commit was under way. It still had what it was given at that epoch or before.
         let settings = turn.cx.settings;
-        let is_looked_at = |partition: &&CommitPartition| {
-            partition.metadata.encode_utf16().count() <= settings.offset_metadata_max
-        };
+        let is_looked_at =
+            |partition: &&CommitPartition| partition.metadata.encode_utf16().count() <= settings.offset_metadata_max;
         for topic in &commit.topics {
             let named = || turn.cx.image.topic(&topic.name).map_or(topic.id, |topic| topic.id);
             let id = if topic.id == wire::Uuid::ZERO { named() } else { topic.id };

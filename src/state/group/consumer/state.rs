@@ -94,7 +94,10 @@ impl State {
                 self.set_about(key.member_id.into(), records::about_of(value));
             }
             (Key::ConsumerGroupMemberMetadata(key), None) => self.remove_member(&key.member_id),
-            (Key::ConsumerGroupTargetAssignmentMetadata(_), Some(Value::ConsumerGroupTargetAssignmentMetadata(value))) => {
+            (
+                Key::ConsumerGroupTargetAssignmentMetadata(_),
+                Some(Value::ConsumerGroupTargetAssignmentMetadata(value)),
+            ) => {
                 self.assignment_epoch = value.assignment_epoch;
                 self.assigned_at_ms = value.assignment_timestamp;
             }
@@ -102,11 +105,17 @@ impl State {
                 self.assignment_epoch = -1;
                 self.assigned_at_ms = 0;
             }
-            (Key::ConsumerGroupTargetAssignmentMember(key), Some(Value::ConsumerGroupTargetAssignmentMember(value))) => {
+            (
+                Key::ConsumerGroupTargetAssignmentMember(key),
+                Some(Value::ConsumerGroupTargetAssignmentMember(value)),
+            ) => {
                 self.targets.insert(key.member_id.into(), records::target_of(value));
             }
             (Key::ConsumerGroupTargetAssignmentMember(key), None) => drop(self.targets.remove(&*key.member_id)),
-            (Key::ConsumerGroupCurrentMemberAssignment(key), Some(Value::ConsumerGroupCurrentMemberAssignment(value))) => {
+            (
+                Key::ConsumerGroupCurrentMemberAssignment(key),
+                Some(Value::ConsumerGroupCurrentMemberAssignment(value)),
+            ) => {
                 self.set_current(&key.member_id, records::current_of(value));
             }
             (Key::ConsumerGroupCurrentMemberAssignment(key), None) => {

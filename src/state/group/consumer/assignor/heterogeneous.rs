@@ -93,8 +93,7 @@ impl Plan {
 
     /// Ends when a whole round has moved nothing.
     fn balance(&mut self) {
-        let mut shared: Vec<&mut Topic> =
-            self.topics.iter_mut().filter(|topic| topic.subscribers.len() >= 2).collect();
+        let mut shared: Vec<&mut Topic> = self.topics.iter_mut().filter(|topic| topic.subscribers.len() >= 2).collect();
         let mut last_moved = None;
         for _ in 0..ROUNDS_MAX {
             for (index, topic) in shared.iter_mut().enumerate() {
