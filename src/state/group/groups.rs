@@ -370,7 +370,7 @@ impl Groups {
             }
             Some(Group::Classic(group)) => {
                 group.check_upgrade(cx.settings)?;
-                let (upgraded, records) = consumer::Group::upgrade(cx, &group.migration())?;
+                let (upgraded, records) = consumer::Group::upgrade(cx, &mut self.timers, &group.migration())?;
                 group.tombstones(&mut effects.records);
                 group.cancel_timers(&mut self.timers);
                 group.dismiss(effects, &GroupError::RebalanceInProgress);

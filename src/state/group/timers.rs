@@ -21,6 +21,10 @@ pub(super) enum Due {
     Session(Arc<str>),
     /// A member of a consumer group did not give up its partitions within its rebalance timeout.
     Revocation(Arc<str>),
+    /// A classic member of a consumer group did not rejoin within its rebalance timeout.
+    Rejoin(Arc<str>),
+    /// A classic member of a consumer group joined and did not sync within its rebalance timeout.
+    MemberSync(Arc<str>),
     /// A classic group does not wait any longer for its members to join.
     Join,
     /// A classic group does not wait any longer for its members to sync.
@@ -42,6 +46,12 @@ pub(super) struct Deadline {
 pub(super) struct Timers {
     queue: BTreeMap<Slot, Timer>,
     last: u64,
+}
+
+impl Deadline {
+    pub(super) fn is_set(&self) -> bool {
+        self.at_ms.is_some()
+    }
 }
 
 impl Timers {
