@@ -1,12 +1,13 @@
 //! Every message that may cross cores, on one screen.
 //!
-//! A partition belongs to one shard. A request that arrives elsewhere sends an [`Append`], [`Read`] or [`Query`] to the
-//! owner and hears back. Requests travel in the mesh's request lane and wait for nothing; answers travel in the reply
+//! A partition belongs to one shard, and with it the groups that a partition of the offsets topic keeps. A request that
+//! arrives elsewhere sends an [`Append`], [`Read`], [`Query`] or [`GroupAsk`] to the owner and hears back. Requests travel in the mesh's request lane and wait for nothing; answers travel in the reply
 //! lane, so no circle of waiting shards can form.
 
 use std::sync::Arc;
 
 use shards::File;
+use state::group;
 use state::metadata::Image;
 use wire::Uuid;
 
@@ -35,6 +36,17 @@ pub enum Call {
     Answer {
         ask: Ticket,
         answer: Box<Answer>,
+    },
+    /// A question to the coordinator of a group that lives on the receiver; answered by `Grouped`, perhaps much later.
+    Group(Box<GroupAsk>),
+    Grouped(Box<Grouped>),
+    /// All groups whose coordinators live on the receiver; answered by `GroupsListed`.
+    ListGroups {
+        ask: Ticket,
+    },
+    GroupsListed {
+        ask: Ticket,
+        groups: ListedGroups,
     },
     /// Work for the controller, which lives on shard 0.
     Control {
@@ -114,6 +126,24 @@ pub enum AppendError {
     /// The log directory failed; nothing further is accepted there.
     Storage,
 }
+
+/// A question about a group. `item` is its place among the questions of its request.
+pub struct GroupAsk {
+    pub ask: Ticket,
+    pub item: u32,
+    /// The partition of the offsets topic that keeps the group.
+    pub partition: i32,
+    pub request: group::Request,
+}
+
+pub struct Grouped {
+    pub ask: Ticket,
+    pub item: u32,
+    pub reply: group::Reply,
+}
+
+/// Groups, or why they can't be told now.
+pub type ListedGroups = Result<Vec<group::ListedGroup>, group::GroupError>;
 
 /// One partition of one fetch.
 #[derive(Debug, Clone, Copy)]
@@ -273,6 +303,8 @@ pub enum ControlRequest {
     Frame { frame: Vec<u8>, listener: usize },
     /// Topics that a Metadata request named and that may be created (`auto.create.topics.enable`).
     AutoCreate { topics: Vec<String> },
+    /// A topic of the broker's own that somebody needs (`__consumer_offsets`), if it is not there.
+    CreateInternal { topic: &'static str },
     /// A block of producer ids for the asking shard.
     ProducerIds,
 }

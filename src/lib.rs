@@ -12,6 +12,8 @@ pub mod api;
 
 pub mod controller;
 
+pub mod groups;
+
 pub mod route;
 
 pub mod partition;

@@ -12,7 +12,7 @@ use shards::{Core, Lane, ShardId};
 use state::metadata::{Image, TopicChange, shard_of};
 use wire::Uuid;
 
-use crate::calls::{Answer, Append, Call, ControlReply, ControlRequest, Query, Read, Ticket};
+use crate::calls::{Answer, Append, Call, ControlReply, ControlRequest, GroupAsk, ListedGroups, Query, Read, Ticket};
 use crate::tickets::Tickets;
 
 /// Where a partition lives, seen from this shard.
@@ -38,6 +38,10 @@ impl Topic {
 
     pub fn unknown_id(id: Uuid) -> Self {
         Self { id, name: Arc::from(""), owners: Vec::new() }
+    }
+
+    pub fn partition_count(&self) -> i32 {
+        self.owners.len() as i32
     }
 }
 
@@ -67,6 +71,7 @@ struct Ask {
 enum Heard {
     Answer(Box<Answer>),
     Controlled(Box<ControlReply>),
+    Listed(ListedGroups),
 }
 
 impl Router {
@@ -140,7 +145,7 @@ impl Router {
         self.core.call(to, Lane::Request, Call::Ask { ask, query: Box::new(query) });
         match self.heard(ask).await {
             Heard::Answer(answer) => *answer,
-            Heard::Controlled(_) => unreachable!("a question is answered by an answer"),
+            _ => unreachable!("a question is answered by an answer"),
         }
     }
 
@@ -150,7 +155,21 @@ impl Router {
         self.core.call(CONTROLLER, Lane::Request, Call::Control { ask, request: Box::new(request) });
         match self.heard(ask).await {
             Heard::Controlled(reply) => *reply,
-            Heard::Answer(_) => unreachable!("the controller replies as controller"),
+            _ => unreachable!("the controller replies as controller"),
+        }
+    }
+
+    pub fn group(&self, to: ShardId, ask: GroupAsk) {
+        self.core.call(to, Lane::Request, Call::Group(Box::new(ask)));
+    }
+
+    /// All groups of a shard.
+    pub async fn list_groups(&self, of: ShardId) -> ListedGroups {
+        let ask = self.asks.borrow_mut().insert(Ask::default());
+        self.core.call(of, Lane::Request, Call::ListGroups { ask });
+        match self.heard(ask).await {
+            Heard::Listed(groups) => groups,
+            _ => unreachable!("groups are what was asked for"),
         }
     }
 
@@ -160,6 +179,10 @@ impl Router {
 
     pub fn controlled(&self, ask: Ticket, reply: Box<ControlReply>) {
         self.settle(ask, Heard::Controlled(reply));
+    }
+
+    pub fn groups_listed(&self, ask: Ticket, groups: ListedGroups) {
+        self.settle(ask, Heard::Listed(groups));
     }
 
     fn settle(&self, ask: Ticket, heard: Heard) {

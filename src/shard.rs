@@ -1,8 +1,8 @@
 //! What one core owns, and the order in which it serves it.
 //!
 //! A wake brings events: bytes of sockets, calls of other shards, completed writes. Requests are handled as they are
-//! read and their batches staged. When all events are delivered, [`Shard::settle`] writes what was staged, one write a
-//! partition, tells those who wait, and sends the replies, one send a connection.
+//! read and their batches staged. When all events are delivered, [`Shard::settle`] stages what coordinators decided, writes
+//! what was staged, one write a partition, tells those who wait, and sends the replies, one send a connection.
 
 use std::cell::Cell;
 use std::io;
@@ -12,9 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shards::{Chunk, Core, Lane, Service, ShardId, SocketId};
+use state::group::Reply;
 
 use crate::api::Api;
-use crate::calls::{Append, Appended, Call, PartitionOffsets, Read, ReadDone};
+use crate::calls::{Append, Appended, Call, GroupAsk, Grouped, PartitionOffsets, Read, ReadDone, Ticket};
+use crate::groups::{Asker, Coordinators};
 use crate::net::Net;
 use crate::partition::{Effect, Partitions, Taken, Waiter};
 use crate::route::Router;
@@ -28,6 +30,7 @@ pub struct Shard {
     api: Rc<Api>,
     router: Rc<Router>,
     partitions: Rc<Partitions>,
+    groups: Rc<Coordinators>,
     stopping: Cell<bool>,
     farewell: Arc<Mutex<Farewell>>,
 }
@@ -44,7 +47,8 @@ pub struct Farewell {
 impl Shard {
     pub fn new(core: Core<Call>, net: Net, api: Rc<Api>, farewell: Arc<Mutex<Farewell>>) -> Rc<Self> {
         let (router, partitions) = (Rc::clone(&api.router), Rc::clone(&api.partitions));
-        let shard = Rc::new(Self { core, net, api, router, partitions, stopping: Cell::new(false), farewell });
+        let (groups, stopping) = (Rc::clone(&api.groups), Cell::new(false));
+        let shard = Rc::new(Self { core, net, api, router, partitions, groups, stopping, farewell });
         shard.keep_house();
         shard.core.spawn(Rc::clone(&shard.partitions).clean_logs(Arc::clone(&shard.api.settings)));
         shard
@@ -57,6 +61,7 @@ impl Shard {
             while !shard.stopping.get() {
                 shard.core.sleep(HOUSEKEEPING).await;
                 shard.net.sweep();
+                shard.groups.keep_house();
                 shard.partitions.keep_house(&shard.api.settings).await;
                 shard.api.keep_controller().await;
             }
@@ -80,6 +85,26 @@ impl Shard {
         self.core.call(from, Lane::Reply, Call::ReadDone(Box::new(done)));
     }
 
+    fn ask_group(&self, from: ShardId, question: GroupAsk) {
+        let GroupAsk { ask, item, partition, request } = question;
+        self.groups.handle(Asker { shard: from, ask, item }, partition, request);
+    }
+
+    fn list_groups(&self, from: ShardId, ask: Ticket) {
+        let groups = self.groups.list();
+        self.core.call(from, Lane::Reply, Call::GroupsListed { ask, groups });
+    }
+
+    fn tell_group(&self, asker: Asker, reply: Reply) {
+        let Asker { shard, ask, item } = asker;
+        let grouped = Grouped { ask, item, reply };
+        if shard == self.core.id() {
+            self.api.grouped(grouped);
+        } else {
+            self.core.call(shard, Lane::Reply, Call::Grouped(Box::new(grouped)));
+        }
+    }
+
     fn carry_out(&self, effect: Effect) {
         let here = self.core.id();
         match effect {
@@ -87,6 +112,7 @@ impl Shard {
             Effect::Appended { to, appended } => self.core.call(to, Lane::Reply, Call::Appended(appended)),
             Effect::Grew { to, fetch, bytes } if to == here => self.api.grew(fetch, bytes),
             Effect::Grew { to, fetch, bytes } => self.core.call(to, Lane::Reply, Call::Grew { fetch, bytes }),
+            Effect::Kept { partition, batch, result } => self.groups.kept(partition, batch, result),
         }
     }
 }
@@ -121,6 +147,10 @@ impl Service for Shard {
             Call::Unwatch { fetch } => self.partitions.unwatch_all(from, fetch),
             Call::Ask { ask, query } => self.api.asked(from, ask, *query),
             Call::Answer { ask, answer } => self.router.answered(ask, answer),
+            Call::Group(question) => self.ask_group(from, *question),
+            Call::Grouped(grouped) => self.api.grouped(*grouped),
+            Call::ListGroups { ask } => self.list_groups(from, ask),
+            Call::GroupsListed { ask, groups } => self.router.groups_listed(ask, groups),
             Call::Control { ask, request } => self.api.control(from, ask, *request),
             Call::Controlled { ask, reply } => self.router.controlled(ask, reply),
             Call::Publish(image) => self.api.apply(image),
@@ -136,8 +166,10 @@ impl Service for Shard {
         self.api.expire();
         // Replies free connections to start what they held back, which may stage again: until nothing is left.
         loop {
+            self.groups.settle();
             self.partitions.flush();
             self.partitions.drain_effects(|effect| self.carry_out(effect));
+            self.groups.drain(|asker, reply| self.tell_group(asker, reply));
             let any =
                 self.api.drain_ready(|socket, sequence, reply| self.net.reply(socket, sequence, reply, &*self.api));
             if !any {
@@ -150,6 +182,7 @@ impl Service for Shard {
         if self.stopping.replace(true) {
             return;
         }
+        self.groups.close();
         let (offsets, unclean) = self.partitions.close();
         let mut farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner);
         farewell.offsets.extend(offsets);

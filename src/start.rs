@@ -13,6 +13,7 @@ use crate::api::Api;
 use crate::calls::Call;
 use crate::config::Broker;
 use crate::controller::{Controller, Directories};
+use crate::groups::Coordinators;
 use crate::log::{LogError, checkpoints};
 use crate::metrics::log as lines;
 use crate::net::{Net, NetLimits};
@@ -122,7 +123,9 @@ impl Ground {
             partitions.adopt_doomed(self.directories.online().flat_map(|(_, one)| one.deleted.clone()).collect());
         }
         let router = Rc::new(Router::new(core.clone(), Arc::clone(&self.image)));
-        let api = Api::new(core.clone(), Arc::clone(&self.settings), router, partitions, self.kraft_version);
+        let groups = Coordinators::new(core.clone(), Rc::clone(&partitions), Arc::clone(&self.settings), &self.image);
+        let groups = groups.map_err(|error| format!("the coordinators of groups: {error}"))?;
+        let api = Api::new(core.clone(), Arc::clone(&self.settings), router, partitions, groups, self.kraft_version);
         if core.id() == CONTROLLER {
             let controller = lock(&self.controller).take().expect("shard 0 is made once");
             api.host_controller(controller);

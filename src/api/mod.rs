@@ -5,29 +5,45 @@ mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
 mod answers;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod control;
+mod delete_groups;
 mod delete_records;
 mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
+mod find_coordinator;
+mod group_asks;
+mod group_errors;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 mod table;
 mod topics;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -37,10 +53,11 @@ use wire::codec::{DecodeError, Decoder, Encoder};
 use wire::header::{RequestHeader, encode_response_header};
 use wire::{ApiKey, Message};
 
-use crate::calls::{Appended, Call, Query, ReadDone, Ticket};
+use crate::calls::{Appended, Call, Grouped, Query, ReadDone, Ticket};
 use crate::config::Broker;
 use crate::config::listener::Side;
 use crate::controller::Controller;
+use crate::groups::Coordinators;
 use crate::net::{Handler, Outcome, Reply, Request, Sequence};
 use crate::partition::Partitions;
 use crate::route::{CONTROLLER, Router};
@@ -54,10 +71,13 @@ pub struct Api {
     pub(crate) settings: Arc<Broker>,
     pub(crate) router: Rc<Router>,
     pub(crate) partitions: Rc<Partitions>,
+    pub(crate) groups: Rc<Coordinators>,
     /// Finalised level of `kraft.version`, which is no part of the image; it never changes here.
     kraft_version: i16,
     produces: produce::Produces,
     fetches: fetch::Fetches,
+    group_asks: group_asks::GroupAsks,
+    creating: find_coordinator::Creating,
     ready: RefCell<Vec<(ReplyTo, Option<Reply>)>>,
     expiries: RefCell<BinaryHeap<Reverse<(Nanos, u32, u32)>>>,
     myself: std::rc::Weak<Api>,
@@ -75,12 +95,22 @@ pub struct Api {
 pub(crate) struct Context {
     listener: usize,
     side: Side,
+    /// `None` for what the controller carries out.
+    peer: Option<IpAddr>,
     key: ApiKey,
     version: i16,
     correlation_id: i32,
     /// The whole request; its body starts at `body_at`.
     frame: Chunk,
     body_at: usize,
+}
+
+/// What a response has to know of its request.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
 }
 
 /// Where a reply belongs: a connection, and its place among the replies there.
@@ -96,6 +126,7 @@ impl Api {
         settings: Arc<Broker>,
         router: Rc<Router>,
         partitions: Rc<Partitions>,
+        groups: Rc<Coordinators>,
         kraft_version: i16,
     ) -> Rc<Self> {
         let slots = settings.fetch_session_slots.div_ceil(usize::from(core.count()));
@@ -106,9 +137,12 @@ impl Api {
             settings,
             router,
             partitions,
+            groups,
             kraft_version,
             produces: produce::Produces::default(),
             fetches,
+            group_asks: group_asks::GroupAsks::default(),
+            creating: find_coordinator::Creating::default(),
             ready: RefCell::default(),
             expiries: RefCell::default(),
             myself: myself.clone(),
@@ -137,6 +171,7 @@ impl Api {
             while let Some(image) = api.take_newest() {
                 let version = image.version();
                 api.partitions.apply(&image, &api.settings).await;
+                api.groups.apply(&image);
                 api.router.apply(image);
                 api.core.call(CONTROLLER, Lane::Reply, Call::Applied { version });
                 // Those who waited for a deleted partition are let go in settle.
@@ -160,6 +195,11 @@ impl Api {
 
     pub fn appended(&self, appended: Appended) {
         produce::appended(self, appended);
+    }
+
+    /// What a coordinator says to a request of this shard's.
+    pub fn grouped(&self, grouped: Grouped) {
+        group_asks::grouped(self, grouped);
     }
 
     pub fn read_done(&self, done: ReadDone) {
@@ -256,7 +296,8 @@ impl Handler for Api {
             return Outcome::Close(format!("{} version {version} is not supported", entry.key.name()));
         }
         let to = ReplyTo { socket: request.socket, sequence: request.sequence };
-        let cx = Context::new(entry.key, version, (request.listener, side), request.frame);
+        let (origin, peer) = ((request.listener, side), Some(request.peer.ip()));
+        let cx = Context::new(entry.key, version, origin, request.frame).map(|cx| Context { peer, ..cx });
         cx.and_then(|cx| entry.handle(self, &cx, to)).unwrap_or_else(Outcome::Close)
     }
 }
@@ -267,7 +308,7 @@ impl Context {
         let header = RequestHeader::decode(&mut d, key.request_header_version(version));
         let correlation_id = header.map_err(|error| format!("bad request header: {error}"))?.correlation_id;
         let body_at = d.position();
-        Ok(Self { listener, side, key, version, correlation_id, frame, body_at })
+        Ok(Self { listener, side, peer: None, key, version, correlation_id, frame, body_at })
     }
 
     /// The name that the client gave itself.
@@ -302,6 +343,18 @@ impl Context {
 
     /// A whole response frame.
     fn reply<'a>(&self, response: &impl Message<'a>) -> Reply {
+        self.form().reply(response)
+    }
+
+    /// For answers that come later and need nothing of the request's bytes.
+    fn form(&self) -> Form {
+        Form { key: self.key, version: self.version, correlation_id: self.correlation_id }
+    }
+}
+
+impl Form {
+    /// A whole response frame.
+    fn reply<'a>(self, response: &impl Message<'a>) -> Reply {
         let mut e = open_response(self.key, self.version, self.correlation_id);
         response.encode(&mut e, self.version);
         e.end_frame();

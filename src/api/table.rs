@@ -2,12 +2,14 @@
 
 use wire::ApiKey;
 
-use super::answers::{groups, offsets, quorum, security, share, streams, transactions};
+use super::answers::{quorum, security, share, streams, transactions};
 use super::{
-    Api, Context, ReplyTo, alter_partition_reassignments, alter_replica_log_dirs, api_versions, control,
-    delete_records, describe_client_quotas, describe_cluster, describe_configs, describe_log_dirs, describe_producers,
-    describe_topic_partitions, elect_leaders, fetch, init_producer_id, list_config_resources, list_offsets,
-    list_partition_reassignments, metadata, offset_for_leader_epoch, produce,
+    Api, Context, ReplyTo, alter_partition_reassignments, alter_replica_log_dirs, api_versions, consumer_group_describe,
+    consumer_group_heartbeat, control, delete_groups, delete_records, describe_client_quotas, describe_cluster,
+    describe_configs, describe_groups, describe_log_dirs, describe_producers, describe_topic_partitions, elect_leaders,
+    fetch, find_coordinator, heartbeat, init_producer_id, join_group, leave_group, list_config_resources, list_groups,
+    list_offsets, list_partition_reassignments, metadata, offset_commit, offset_delete, offset_fetch,
+    offset_for_leader_epoch, produce, sync_group,
 };
 use crate::config::listener::Side;
 use crate::net::{Outcome, Reply};
@@ -64,19 +66,19 @@ const TABLE: &[Entry] = &[
     entry(Key::AddRaftVoter, Now(quorum::add_voter)),
     entry(Key::RemoveRaftVoter, Now(quorum::remove_voter)),
     // Groups
-    entry(Key::FindCoordinator, Now(groups::find_coordinator)),
-    entry(Key::JoinGroup, Now(groups::join)),
-    entry(Key::SyncGroup, Now(groups::sync)),
-    entry(Key::Heartbeat, Now(groups::heartbeat)),
-    entry(Key::LeaveGroup, Now(groups::leave)),
-    entry(Key::ConsumerGroupHeartbeat, Now(groups::consumer_heartbeat)),
-    entry(Key::ListGroups, Now(groups::list)),
-    entry(Key::DescribeGroups, Now(groups::describe)),
-    entry(Key::ConsumerGroupDescribe, Now(groups::consumer_describe)),
-    entry(Key::DeleteGroups, Now(groups::delete)),
-    entry(Key::OffsetCommit, Now(offsets::commit)),
-    entry(Key::OffsetFetch, Now(offsets::fetch)),
-    entry(Key::OffsetDelete, Now(offsets::delete)),
+    entry(Key::FindCoordinator, Full(find_coordinator::handle)),
+    entry(Key::JoinGroup, Full(join_group::handle)),
+    entry(Key::SyncGroup, Full(sync_group::handle)),
+    entry(Key::Heartbeat, Full(heartbeat::handle)),
+    entry(Key::LeaveGroup, Full(leave_group::handle)),
+    entry(Key::ConsumerGroupHeartbeat, Full(consumer_group_heartbeat::handle)),
+    entry(Key::OffsetCommit, Full(offset_commit::handle)),
+    entry(Key::OffsetFetch, Full(offset_fetch::handle)),
+    entry(Key::OffsetDelete, Full(offset_delete::handle)),
+    entry(Key::ListGroups, Full(list_groups::handle)),
+    entry(Key::DescribeGroups, Full(describe_groups::handle)),
+    entry(Key::ConsumerGroupDescribe, Full(consumer_group_describe::handle)),
+    entry(Key::DeleteGroups, Full(delete_groups::handle)),
     // Transactions
     entry(Key::AddPartitionsToTxn, Now(transactions::add_partitions)),
     entry(Key::AddOffsetsToTxn, Now(transactions::add_offsets)),

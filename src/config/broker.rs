@@ -44,6 +44,8 @@ pub struct Broker {
     pub num_partitions: i32,
     pub default_replication_factor: i16,
     pub groups: GroupSettings,
+    /// Bytes of the offsets topic that are read at a time (`offsets.load.buffer.size`).
+    pub offsets_load_buffer_bytes: u64,
     pub transaction_state_log_num_partitions: i32,
     pub transaction_state_log_replication_factor: i16,
 
@@ -270,6 +272,7 @@ fn fill(properties: &Properties, surroundings: &Surroundings, listeners: Listene
         num_partitions: number("num.partitions") as i32,
         default_replication_factor: number("default.replication.factor").min(i16::MAX.into()) as i16,
         groups: groups::groups(&layers),
+        offsets_load_buffer_bytes: size("offsets.load.buffer.size"),
         transaction_state_log_num_partitions: number("transaction.state.log.num.partitions") as i32,
         transaction_state_log_replication_factor: number("transaction.state.log.replication.factor") as i16,
         log_retention_check_interval_ms: size("log.retention.check.interval.ms"),

@@ -5,7 +5,7 @@
 use shards::{Chunk, ShardId};
 use wire::records::{self, Batch, BatchError, BatchHeader, Codec, RecordError, Scan, Scratch};
 
-use super::{Awaiting, Partition};
+use super::{Awaiting, Partition, Who};
 use crate::calls::{Acks, AppendDone, AppendError, Ticket};
 use crate::config::topic::{CompressionType, TimestampType, TopicConfig};
 use crate::log::{LogError, StageMeta};
@@ -15,7 +15,7 @@ use state::producer::{ProducerBatch, ProducerError, Verdict};
 /// The most bytes a compressed batch may unfold to while it is checked.
 const DECOMPRESSED_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Who waits for an append.
+/// The part of a produce request that waits for an append.
 #[derive(Debug, Clone, Copy)]
 pub struct Waiter {
     pub shard: ShardId,
@@ -56,7 +56,8 @@ impl Partition {
             return Ok(self.answer_duplicate(done, last_offset, waiter));
         }
         let (records, header) = self.recompress(records, header, scratch)?;
-        self.stage(records, header, scan, waiter, now_ms)
+        self.stage(records, header, scan, Who::Producer(waiter), now_ms)?;
+        Ok(Taken::Staged)
     }
 
     /// Finds duplicates and gaps of idempotent producers (KIP-98, KIP-360). A duplicate comes with its last offset.
@@ -78,7 +79,7 @@ impl Partition {
         if last_offset < self.state.acknowledged_end(acks) {
             return Taken::Duplicate(done);
         }
-        self.awaiting.push(Awaiting { waiter, last_offset, done });
+        self.awaiting.push(Awaiting { who: Who::Producer(waiter), last_offset, done });
         Taken::StillOnItsWay
     }
 
@@ -106,14 +107,15 @@ impl Partition {
         Ok((Chunk::from(bytes), header))
     }
 
-    fn stage(
+    /// Gives a checked batch its offsets; it leaves with the partition's next write, and `who` hears when it is safe.
+    pub(super) fn stage(
         &mut self,
         records: Chunk,
         header: BatchHeader,
         scan: Scan,
-        waiter: Waiter,
+        who: Who,
         now_ms: i64,
-    ) -> Result<Taken, AppendError> {
+    ) -> Result<(), AppendError> {
         let append_time = self.append_time(now_ms);
         let bytes = header.size() as u64;
         let meta = StageMeta {
@@ -138,8 +140,8 @@ impl Partition {
             log_start_offset: self.log.log_start_offset(),
         };
         self.unread_bytes += bytes;
-        self.awaiting.push(Awaiting { waiter, last_offset: staged.last_offset, done });
-        Ok(Taken::Staged)
+        self.awaiting.push(Awaiting { who, last_offset: staged.last_offset, done });
+        Ok(())
     }
 
     fn append_time(&self, now_ms: i64) -> Option<i64> {
@@ -238,7 +240,7 @@ fn invalid<T>(text: impl Into<String>) -> Result<T, AppendError> {
     Err(AppendError::Invalid(text.into()))
 }
 
-fn batch_error(error: BatchError) -> AppendError {
+pub(super) fn batch_error(error: BatchError) -> AppendError {
     AppendError::Invalid(error.to_string())
 }
 

@@ -1,7 +1,8 @@
 //! One partition that this shard leads: its log, what was decided about it, and who waits for it.
 //!
-//! `append` takes batches in, `settle` writes them and lets waiters go, `read` plans what a fetch gets, `open`, `keep` and
-//! `compact` look after the files. The decisions themselves are in the crate `state`, the files in the room `log`.
+//! `append` takes batches of clients in, `own` those of the broker itself, `settle` writes them and lets waiters go, `read`
+//! plans what a fetch gets, `open`, `keep` and `compact` look after the files. The decisions themselves are in the crate
+//! `state`, the files in the room `log`.
 
 mod append;
 mod checkpoint;
@@ -9,6 +10,7 @@ mod compact;
 mod directories;
 mod keep;
 mod open;
+mod own;
 mod partitions;
 mod query;
 mod read;
@@ -23,7 +25,7 @@ use state::epochs::LeaderEpochs;
 use state::partition::PartitionState;
 use state::producer::ProducerTable;
 
-use crate::calls::{Acks, AppendDone, Appended, PartitionId, Ticket};
+use crate::calls::{Acks, AppendDone, AppendError, Appended, PartitionId, Ticket};
 use crate::config::topic::TopicConfig;
 use crate::log::Log;
 use compact::Compaction;
@@ -31,6 +33,7 @@ use compact::Compaction;
 pub use append::{Taken, Waiter};
 pub use checkpoint::{CheckpointsDue, Wanted, write_checkpoints};
 pub use directories::{Directory, LogDirs, Offsets, absolute};
+pub use own::Stretch;
 pub use partitions::{Partitions, Place};
 
 pub struct Partition {
@@ -58,18 +61,53 @@ pub struct Partition {
 
 /// What the partition wants told to somebody; handed out by `settle`.
 pub enum Effect {
-    Appended { to: ShardId, appended: Appended },
-    Grew { to: ShardId, fetch: Ticket, bytes: u64 },
+    Appended {
+        to: ShardId,
+        appended: Appended,
+    },
+    Grew {
+        to: ShardId,
+        fetch: Ticket,
+        bytes: u64,
+    },
+    /// A batch that the coordinator on this partition had appended is safe, or never will be.
+    Kept {
+        partition: PartitionId,
+        batch: u64,
+        result: Result<(), AppendError>,
+    },
 }
 
-/// A staged batch whose producer waits.
+/// Who is told when a staged batch is safe.
+#[derive(Debug, Clone, Copy)]
+enum Who {
+    Producer(Waiter),
+    /// The coordinator on this partition, which counts its batches.
+    Coordinator(u64),
+}
+
+/// A staged batch that somebody waits for.
 struct Awaiting {
-    waiter: Waiter,
+    who: Who,
     last_offset: i64,
     done: AppendDone,
 }
 
-/// Waiting producers in the order of their offsets, by what they wait for.
+impl Awaiting {
+    fn told(self, partition: PartitionId, why_not: Option<&AppendError>) -> Effect {
+        match self.who {
+            Who::Producer(Waiter { shard, produce, item, .. }) => {
+                let result = why_not.map_or(Ok(self.done), |why| Err(why.clone()));
+                Effect::Appended { to: shard, appended: Appended { produce, item, result } }
+            }
+            Who::Coordinator(batch) => {
+                Effect::Kept { partition, batch, result: why_not.map_or(Ok(()), |why| Err(why.clone())) }
+            }
+        }
+    }
+}
+
+/// Those who wait, in the order of their offsets, by what they wait for.
 #[derive(Default)]
 struct Queues {
     /// acks 0 and 1: the leader's log end.
@@ -80,9 +118,9 @@ struct Queues {
 
 impl Queues {
     fn push(&mut self, awaiting: Awaiting) {
-        match awaiting.waiter.acks {
-            Acks::All => self.all.push_back(awaiting),
-            Acks::Leader | Acks::None => self.leader.push_back(awaiting),
+        match awaiting.who {
+            Who::Producer(Waiter { acks: Acks::Leader | Acks::None, .. }) => self.leader.push_back(awaiting),
+            Who::Producer(_) | Who::Coordinator(_) => self.all.push_back(awaiting),
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Table {
     /// Partitions of this shard's whose log directory has failed.
     offline: HashSet<PartitionId>,
     /// Places with staged batches.
-    dirty: Vec<Place>,
+    pub(super) dirty: Vec<Place>,
     /// What the fetches of other shards watch, by shard and ticket.
     watched: HashMap<(ShardId, u32), Vec<Place>>,
 }

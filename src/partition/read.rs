@@ -98,7 +98,7 @@ impl Partition {
         (epoch < spec.last_fetched_epoch || end < spec.offset).then_some((epoch, end))
     }
 
-    fn read_failed(&self, error: &LogReadError) -> ReadError {
+    pub(super) fn read_failed(&self, error: &LogReadError) -> ReadError {
         crate::metrics::log::error(format_args!("read {}-{}: {error}", self.topic, self.id.index));
         ReadError::Storage
     }

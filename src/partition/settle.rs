@@ -8,7 +8,7 @@ use shards::Files;
 use state::partition::RequiredAcks;
 
 use super::{Awaiting, Effect, Partition};
-use crate::calls::{AppendError, Appended};
+use crate::calls::{AppendError, PartitionId};
 use crate::log::Flush;
 
 /// What has to happen next for a partition.
@@ -114,8 +114,8 @@ impl Partition {
             self.producers.high_watermark_advanced(high_watermark);
             self.state.unstable_from(self.producers.first_unstable_offset());
         }
-        release(&mut self.awaiting.leader, self.state.acknowledged_end(RequiredAcks::Leader), effects);
-        release(&mut self.awaiting.all, self.state.acknowledged_end(RequiredAcks::AllIsr), effects);
+        release(self.id, &mut self.awaiting.leader, self.state.acknowledged_end(RequiredAcks::Leader), effects);
+        release(self.id, &mut self.awaiting.all, self.state.acknowledged_end(RequiredAcks::AllIsr), effects);
         if moved.high_watermark.is_some() {
             let bytes = std::mem::take(&mut self.unread_bytes);
             for watch in &self.watches {
@@ -135,17 +135,14 @@ impl Partition {
     }
 
     pub(super) fn release_all(&mut self, why: &AppendError, effects: &mut Vec<Effect>) {
-        for Awaiting { waiter, .. } in self.awaiting.leader.drain(..).chain(self.awaiting.all.drain(..)) {
-            let appended = Appended { produce: waiter.produce, item: waiter.item, result: Err(why.clone()) };
-            effects.push(Effect::Appended { to: waiter.shard, appended });
-        }
+        let all = self.awaiting.leader.drain(..).chain(self.awaiting.all.drain(..));
+        effects.extend(all.map(|awaiting| awaiting.told(self.id, Some(why))));
     }
 }
 
-fn release(queue: &mut VecDeque<Awaiting>, below: i64, effects: &mut Vec<Effect>) {
+fn release(id: PartitionId, queue: &mut VecDeque<Awaiting>, below: i64, effects: &mut Vec<Effect>) {
     while queue.front().is_some_and(|first| first.last_offset < below) {
-        let Some(Awaiting { waiter, done, .. }) = queue.pop_front() else { break };
-        let appended = Appended { produce: waiter.produce, item: waiter.item, result: Ok(done) };
-        effects.push(Effect::Appended { to: waiter.shard, appended });
+        let Some(awaiting) = queue.pop_front() else { break };
+        effects.push(awaiting.told(id, None));
     }
 }

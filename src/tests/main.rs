@@ -12,6 +12,7 @@ mod broker;
 mod crowd;
 mod directories;
 mod frames;
+mod groups;
 mod produce;
 mod raw;
 mod reading;

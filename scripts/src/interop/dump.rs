@@ -7,6 +7,7 @@ use crate::tally::Tally;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(env: &mut Env, server: &mut Server, tally: &mut Tally) {
+    tally.check("dump: a group commits offsets", || group(env));
     tally.check("dump: every log while the broker runs", || logs(&env.java, &server.data(), false));
     tally.check("dump: every log and index after a clean stop", || {
         server.stop()?;
@@ -56,6 +57,15 @@ fn more(env: &Env) -> Result<String, String> {
     Ok("5000".to_owned())
 }
 
+/// Leaves records of a group in the offsets topic.
+fn group(env: &Env) -> Result<String, String> {
+    let topic = env.topic("committed");
+    env.create_topic(&topic, 3)?;
+    let server = ["--bootstrap-server", &env.bootstrap, "--group", "dumped"];
+    let reset = ["--topic", &topic, "--reset-offsets", "--to-earliest", "--execute"];
+    env.java.tool_ok("consumer.group.ConsumerGroupCommand", "", &[&server[..], &reset[..]].concat())
+}
+
 /// The `.log` files alone: the indexes of a running broker, and of one that was killed, still have room at their ends.
 pub(crate) fn logs(java: &Java, data: &Path, torn_tail: bool) -> Result<String, String> {
     let mut files = files(data)?;
@@ -77,6 +87,9 @@ pub(crate) fn everything(java: &Java, data: &Path) -> Result<String, String> {
     dump(java, &["--verify-index-only"], &indexes, false)?;
     let records: Vec<_> = metadata.into_iter().filter(|file| has_extension(file, &["log", "checkpoint"])).collect();
     dump(java, &["--cluster-metadata-decoder", "--skip-record-metadata"], &records, false)?;
+    let groups: Vec<_> =
+        segments.iter().filter(|file| is_of_groups(file) && has_extension(file, &["log"])).cloned().collect();
+    dump(java, &["--offsets-decoder"], &groups, false)?;
     if segments.is_empty() || records.is_empty() {
         return Err(format!("{} segments and indexes, {} metadata files", segments.len(), records.len()));
     }
@@ -151,6 +164,10 @@ fn files(data: &Path) -> Result<Vec<PathBuf>, String> {
 
 fn is_metadata(file: &Path) -> bool {
     file.components().any(|part| part.as_os_str() == "__cluster_metadata-0")
+}
+
+fn is_of_groups(file: &Path) -> bool {
+    file.components().any(|part| part.as_os_str().to_string_lossy().starts_with("__consumer_offsets-"))
 }
 
 fn has_extension(file: &Path, extensions: &[&str]) -> bool {

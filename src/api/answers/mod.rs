@@ -5,8 +5,6 @@
 //! something that isn't done, the answer is UNSUPPORTED_VERSION: clients don't repeat such a request, they say so at
 //! once. Nothing here claims a success.
 
-pub(super) mod groups;
-pub(super) mod offsets;
 pub(super) mod quorum;
 pub(super) mod security;
 pub(super) mod share;
@@ -24,9 +22,8 @@ type Answer = Result<Reply, String>;
 /// The code for what this release does not do.
 const NOT_SERVED: i16 = ErrorCode::UnsupportedVersion as i16;
 
-const GROUPS: &str = "consumer groups are not served by this release";
-const TRANSACTIONS: &str = "transactions are not served by this release";
-const SHARE_GROUPS: &str = "share groups are not served by this release";
+pub(super) const TRANSACTIONS: &str = "transactions are not served by this release";
+pub(super) const SHARE_GROUPS: &str = "share groups are not served by this release";
 const STREAMS_GROUPS: &str = "streams groups are not served by this release";
 
 fn text(text: &str) -> Option<Str<'_>> {

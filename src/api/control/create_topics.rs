@@ -12,6 +12,7 @@ use crate::api::{Api, Context};
 use crate::calls::CreateRefused;
 use crate::config::describe;
 use crate::config::layers::Map;
+use crate::groups::OFFSETS_TOPIC;
 
 pub(super) async fn run(api: &Api, cx: &Context) -> Result<Vec<u8>, String> {
     let request: CreateTopicsRequest<'_> = cx.decode()?;
@@ -44,14 +45,35 @@ pub(super) async fn run(api: &Api, cx: &Context) -> Result<Vec<u8>, String> {
 
 /// Creates what a Metadata request named, with the broker's defaults. Returns those that could not be created.
 pub(super) async fn auto(api: &Api, names: Vec<String>) -> Vec<(String, CreateRefused)> {
-    let wanted = |name: String| CreateTopic {
-        name,
-        num_partitions: -1,
-        replication_factor: -1,
-        assignments: Vec::new(),
-        configs: Vec::new(),
-    };
-    let topics: Vec<CreateTopic> = names.into_iter().map(wanted).collect();
+    create(api, names.into_iter().map(|name| by_default(api, name)).collect()).await
+}
+
+/// Creates a topic of the broker's own.
+pub(super) async fn internal(api: &Api, topic: &str) -> Vec<(String, CreateRefused)> {
+    let refused = create(api, vec![by_default(api, topic.to_owned())]).await;
+    for (name, why) in &refused {
+        crate::metrics::log::error(format_args!("{name} could not be created: {why:?}"));
+    }
+    refused
+}
+
+/// A topic that nobody described (`AutoTopicCreationManager`).
+fn by_default(api: &Api, name: String) -> CreateTopic {
+    let (mut num_partitions, mut replication_factor, mut configs) = (-1, -1, Vec::new());
+    if name == OFFSETS_TOPIC {
+        let brokers = api.controller().image().brokers().filter(|broker| broker.is_active()).count();
+        num_partitions = api.settings.groups.offsets_topic.num_partitions;
+        replication_factor = api.settings.groups.offsets_topic.replication_factor.min(brokers.max(1) as i16);
+        configs = vec![
+            ("cleanup.policy".into(), Some("compact".into())),
+            ("compression.type".into(), Some("producer".into())),
+            ("segment.bytes".into(), Some(api.settings.groups.offsets_topic.segment_bytes.to_string())),
+        ];
+    }
+    CreateTopic { name, num_partitions, replication_factor, assignments: Vec::new(), configs }
+}
+
+async fn create(api: &Api, topics: Vec<CreateTopic>) -> Vec<(String, CreateRefused)> {
     let created = api.controller().with(|controller| controller.create_topics(&topics, false));
     api.publish().await;
     let Ok(answers) = created else {

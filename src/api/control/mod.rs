@@ -85,6 +85,9 @@ impl Api {
             let reply = match request {
                 ControlRequest::Frame { frame, listener } => api.run_frame(frame, listener).await,
                 ControlRequest::AutoCreate { topics } => ControlReply::Created(create_topics::auto(&api, topics).await),
+                ControlRequest::CreateInternal { topic } => {
+                    ControlReply::Created(create_topics::internal(&api, topic).await)
+                }
                 ControlRequest::ProducerIds => api.allocate_producer_ids(),
             };
             api.core.call(from, Lane::Reply, Call::Controlled { ask, reply: Box::new(reply) });

@@ -1,5 +1,4 @@
-//! What one group can say for itself. Share and streams groups are not served: their
-//! settings have no effect.
+//! What one group can say for itself. What share and streams groups say has no effect.
 
 use super::Allowed::*;
 use super::Class::*;

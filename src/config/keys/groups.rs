@@ -1,5 +1,4 @@
-//! Consumer, share and streams groups and their coordinators. Share and streams groups are not served: their
-//! settings have no effect.
+//! Consumer, share and streams groups and their coordinators. Those of share and streams groups have no effect.
 
 use super::Allowed::*;
 use super::Class::*;
@@ -33,7 +32,7 @@ pub(super) const KEYS: &[Key] = &[
         "Largest note a committed offset may carry."),
     key("offsets.commit.timeout.ms", Int, Is("5000"), AtLeast(1), ReadOnly, High, Accepted,
         "Longest wait for a commit to be replicated."),
-    key("offsets.load.buffer.size", Int, Is("5242880"), AtLeast(1), ReadOnly, High, Accepted,
+    key("offsets.load.buffer.size", Int, Is("5242880"), AtLeast(1), ReadOnly, High, Honoured,
         "Bytes read at a time while a coordinator loads its state."),
     key("offsets.retention.minutes", Int, Is("10080"), AtLeast(1), ReadOnly, High, Honoured,
         "Minutes the offsets of an empty group stay."),

@@ -30,6 +30,8 @@ pub enum GroupError {
     OffsetMetadataTooLarge,
     UnknownTopicOrPartition,
     UnstableOffsetCommit,
+    /// A member of a consumer group commits with a version that knows no member epochs.
+    UnsupportedVersion,
     /// The text says what is wrong with the request.
     InvalidRequest(String),
     /// A record would be larger than the log takes.

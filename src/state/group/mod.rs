@@ -6,12 +6,24 @@
 //! may be lost. After a restart the same records, replayed, give the same state.
 //!
 //! - [`request`]: what is asked and answered; [`error`]: why it is refused; [`settings`]: what an operator sets
+//! - [`groups`]: who gets which request; [`classic`], [`consumer`]: the two kinds of groups, which know nothing of each
+//!   other; [`migration`]: what one becomes the other through
+//! - [`keeping`]: requests about offsets, and how long they are kept; [`offsets`]: what was committed; [`records`]: the records of both; [`timers`]: when something is due
 
+mod classic;
+mod consumer;
 mod error;
+mod groups;
+mod keeping;
+mod migration;
+mod offsets;
+mod records;
 mod request;
 mod settings;
+mod timers;
 
 pub use error::GroupError;
+pub use groups::Groups;
 pub use request::*;
 pub use settings::{MigrationPolicy, Settings};
 
@@ -48,49 +60,6 @@ pub struct Effects {
     pub replies: Vec<(Waiting, Reply)>,
 }
 
-/// All groups of one partition of `__consumer_offsets`. Owned by the shard that leads the partition.
-#[derive(Debug, Default)]
-pub struct Groups {}
-
-impl Groups {
-    /// Takes one request. Its answer comes with these effects or with later ones; every request is answered once.
-    pub fn handle(&mut self, _cx: &mut Cx<'_>, waiting: Waiting, _request: Request) -> Effects {
-        Effects { records: Vec::new(), replies: vec![(waiting, Reply::Unavailable(GroupError::NotAvailable))] }
-    }
-
-    /// When [`expire`](Self::expire) has something to do next, on the monotonic clock.
-    pub fn next_deadline_ms(&self) -> Option<u64> {
-        None
-    }
-
-    /// Sessions that ran out, rebalances whose time is over, outdated offsets.
-    pub fn expire(&mut self, _cx: &mut Cx<'_>) -> Effects {
-        Effects::default()
-    }
-
-    /// Takes over one record of the log, in the log's order.
-    pub fn replay(&mut self, _key: GroupRecordKey, _value: Option<GroupRecordValue>) {}
-
-    /// The log was replayed: sessions of the members that are known begin now.
-    pub fn loaded(&mut self, _cx: &mut Cx<'_>) -> Effects {
-        Effects::default()
-    }
-
-    /// A newer image has come. `changed` are names of topics that were created, deleted or got partitions.
-    pub fn metadata_changed(&mut self, _cx: &mut Cx<'_>, _changed: &[&str]) -> Effects {
-        Effects::default()
-    }
-
-    /// The coordinator is taken away from here: everybody who waits is told.
-    pub fn unloaded(&mut self) -> Effects {
-        Effects::default()
-    }
-
-    pub fn list(&self) -> Vec<ListedGroup> {
-        Vec::new()
-    }
-}
-
 /// The partition of `__consumer_offsets` that keeps a group: Java's hash of its id, made positive as Kafka's
 /// `Utils.abs` does.
 pub fn partition_of(group: &str, partitions: i32) -> i32 {
@@ -99,14 +68,4 @@ pub fn partition_of(group: &str, partitions: i32) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The values are those of Java's `Utils.abs("...".hashCode()) % 50`.
-    #[test]
-    fn groups_are_kept_where_apache_kafka_keeps_them() {
-        assert_eq!(partition_of("", 50), 0);
-        assert_eq!(partition_of("a", 50), 47);
-        assert_eq!(partition_of("polygenelubricants", 50), 0);
-    }
-}
+mod tests;

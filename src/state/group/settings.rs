@@ -31,8 +31,10 @@ pub struct Settings {
     pub consumer_migration: MigrationPolicy,
     /// `group.consumer.regex.refresh.interval.ms`
     pub consumer_regex_refresh_ms: i32,
-    /// `group.consumer.assignment.interval.ms`: the least time between two assignments of a group.
+    /// `group.consumer.assignment.interval.ms`, the least time between two assignments of a group, and its bounds
     pub consumer_assignment_interval_ms: i32,
+    pub consumer_assignment_interval_min_ms: i32,
+    pub consumer_assignment_interval_max_ms: i32,
     /// `consumer` in `group.coordinator.rebalance.protocols`, and `group.version` at 1 or above.
     pub consumer_enabled: bool,
 }
@@ -77,6 +79,8 @@ impl Default for Settings {
             consumer_migration: MigrationPolicy::Bidirectional,
             consumer_regex_refresh_ms: 600_000,
             consumer_assignment_interval_ms: 1_000,
+            consumer_assignment_interval_min_ms: 0,
+            consumer_assignment_interval_max_ms: 15_000,
             consumer_enabled: true,
         }
     }

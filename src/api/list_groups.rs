@@ -1,0 +1,50 @@
+//! ListGroups (key 16, KIP-518, KIP-848): the groups of this node, by state and type where that is asked.
+
+use std::rc::Rc;
+
+use shards::ShardId;
+use state::group::{GroupError, ListedGroup};
+use wire::generated::list_groups_request::ListGroupsRequest;
+use wire::generated::list_groups_response::{ListGroupsResponse, ListedGroup as Row};
+
+use super::{Api, Context, ReplyTo, group_errors};
+use crate::net::Outcome;
+
+pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, String> {
+    let request: ListGroupsRequest<'_> = cx.decode()?;
+    let lower = |words: &[wire::Str<'_>]| -> Vec<String> { words.iter().map(|word| word.to_lowercase()).collect() };
+    let (states, types) = (lower(&request.states_filter), lower(&request.types_filter));
+    let (router, form, count) = (Rc::clone(&api.router), cx.form(), api.core.count());
+    Ok(api.spawn(to, async move {
+        let mut groups = Vec::new();
+        let mut failed: Option<GroupError> = None;
+        for shard in 0..count {
+            match router.list_groups(ShardId(shard)).await {
+                Ok(more) => groups.extend(more),
+                Err(error) => failed = Some(error),
+            }
+        }
+        let is_wanted = |group: &ListedGroup| contains(&states, group.state) && contains(&types, group.kind);
+        Some(form.reply(&match failed {
+            None => ListGroupsResponse {
+                groups: groups.into_iter().filter(is_wanted).map(row).collect(),
+                ..Default::default()
+            },
+            Some(error) => ListGroupsResponse { error_code: group_errors::code(&error) as i16, ..Default::default() },
+        }))
+    }))
+}
+
+/// An empty filter lets everything through.
+fn contains(filter: &[String], word: &str) -> bool {
+    filter.is_empty() || filter.iter().any(|wanted| *wanted == word.to_lowercase())
+}
+
+fn row(group: ListedGroup) -> Row<'static> {
+    Row {
+        group_id: group.group.into(),
+        protocol_type: group.protocol_type.into(),
+        group_state: group.state.into(),
+        group_type: group.kind.into(),
+    }
+}
