@@ -123,9 +123,7 @@ impl Groups {
     /// (`offsets.retention.check.interval.ms`).
     pub fn expire_offsets(&mut self, cx: &mut Cx<'_>) -> Effects {
         let mut effects = Effects::default();
-        let mut ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
-        ids.sort();
-        for id in ids {
+        for id in self.ids(|_| true) {
             let Some(group) = self.groups.get(&id) else { continue };
             let expired = self.offsets.group(&id).map_or_else(Vec::new, |topics| expired(cx, group, topics));
             let is_over = is_empty(group);
