@@ -26,8 +26,20 @@ pub struct Groups {
 
 #[derive(Debug)]
 pub(super) enum Group {
-    Classic(classic::Group),
-    Consumer(consumer::Group),
+    Classic(Box<classic::Group>),
+    Consumer(Box<consumer::Group>),
+}
+
+impl From<classic::Group> for Group {
+    fn from(group: classic::Group) -> Self {
+        Self::Classic(Box::new(group))
+    }
+}
+
+impl From<consumer::Group> for Group {
+    fn from(group: consumer::Group) -> Self {
+        Self::Consumer(Box::new(group))
+    }
 }
 
 /// One event while it is handled.
@@ -172,7 +184,7 @@ impl Groups {
             }
             (GroupRecordKey::GroupMetadata(key), Some(GroupRecordValue::GroupMetadata(value))) => {
                 let id: Arc<str> = key.group.into();
-                self.groups.insert(Arc::clone(&id), Group::Classic(classic::Group::of_record(id, value)));
+                self.groups.insert(Arc::clone(&id), classic::Group::of_record(id, value).into());
             }
             (GroupRecordKey::OffsetCommit(key), None) => self.offsets.remove(&key.group, &key.topic, key.partition),
             (GroupRecordKey::LegacyOffsetCommit(key), None) => {
@@ -209,7 +221,7 @@ impl Groups {
             // A tombstone of what is not there makes no group.
             _ if value.is_none() => return,
             _ => {
-                self.groups.insert(Arc::clone(&id), Group::Consumer(consumer::Group::new(Arc::clone(&id))));
+                self.groups.insert(Arc::clone(&id), consumer::Group::new(Arc::clone(&id)).into());
                 let Some(Group::Consumer(group)) = self.groups.get_mut(&id) else { return };
                 group
             }
@@ -234,7 +246,7 @@ impl Groups {
 
     fn add_classic_group(&mut self, group: &str, since_ms: i64) -> Arc<str> {
         let id: Arc<str> = group.into();
-        self.groups.insert(Arc::clone(&id), Group::Classic(classic::Group::new(Arc::clone(&id), since_ms)));
+        self.groups.insert(Arc::clone(&id), classic::Group::new(Arc::clone(&id), since_ms).into());
         id
     }
 
@@ -383,7 +395,7 @@ impl Groups {
             }
             None => consumer::Group::new(Arc::clone(&id)),
         };
-        self.groups.insert(Arc::clone(&id), Group::Consumer(group));
+        self.groups.insert(Arc::clone(&id), group.into());
         Ok(id)
     }
 
@@ -398,7 +410,7 @@ impl Groups {
             Fate::Downgrades { migration, rebalance } => {
                 let mut turn = Turn { cx, timers: &mut self.timers, effects };
                 let group = classic::Group::downgrade(&mut turn, migration, rebalance);
-                self.groups.insert(Arc::clone(id), Group::Classic(group));
+                self.groups.insert(Arc::clone(id), group.into());
             }
         }
     }

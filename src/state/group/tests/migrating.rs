@@ -30,7 +30,7 @@ fn downgrade(shell: &mut Shell, members: Vec<MigratingMember>, rebalance: bool) 
         let mut effects = Effects::default();
         let mut turn = Turn { cx, timers: &mut groups.timers, effects: &mut effects };
         let group = classic::Group::downgrade(&mut turn, migration, rebalance);
-        groups.groups.insert(G.into(), Group::Classic(group));
+        groups.groups.insert(G.into(), group.into());
         effects
     });
 }
