@@ -26,8 +26,20 @@ pub struct Groups {
 
 #[derive(Debug)]
 pub(super) enum Group {
-    Classic(classic::Group),
-    Consumer(consumer::Group),
+    Classic(Box<classic::Group>),
+    Consumer(Box<consumer::Group>),
+}
+
+impl From<classic::Group> for Group {
+    fn from(group: classic::Group) -> Self {
+        Self::Classic(Box::new(group))
+    }
+}
+
+impl From<consumer::Group> for Group {
+    fn from(group: consumer::Group) -> Self {
+        Self::Consumer(Box::new(group))
+    }
 }
 
 /// One event while it is handled.
@@ -115,7 +127,8 @@ impl Groups {
         for id in with_offsets {
             self.keep_place_of_offsets(&id);
         }
-        self.each_group(cx, |group, turn| match group {
+        let all = self.ids(|_| true);
+        self.each_group(cx, all, |group, turn| match group {
             Group::Classic(group) => {
                 group.loaded(turn);
                 Fate::Stays
@@ -127,7 +140,9 @@ impl Groups {
     /// A newer image has come. `changed` are names of topics that were created, deleted or got partitions. What was
     /// committed for a topic that is gone, goes.
     pub fn metadata_changed(&mut self, cx: &mut Cx<'_>, changed: &[&str]) -> Effects {
-        let mut effects = self.each_group(cx, |group, turn| match group {
+        // Classic groups look after topics themselves.
+        let consumers = self.ids(|group| matches!(group, Group::Consumer(_)));
+        let mut effects = self.each_group(cx, consumers, |group, turn| match group {
             Group::Classic(_) => Fate::Stays,
             Group::Consumer(group) => group.metadata_changed(turn, changed),
         });
@@ -138,9 +153,9 @@ impl Groups {
     /// The coordinator is taken away from here: everybody who waits is told.
     pub fn unloaded(&mut self) -> Effects {
         let mut effects = Effects::default();
-        for (_, group) in self.groups.drain() {
-            if let Group::Classic(group) = group {
-                group.unload(&mut effects);
+        for id in self.ids(|_| true) {
+            if let Some(Group::Classic(group)) = self.groups.get_mut(&id) {
+                group.dismiss(&mut effects, &GroupError::NotCoordinator);
             }
         }
         *self = Self::default();
@@ -169,7 +184,7 @@ impl Groups {
             }
             (GroupRecordKey::GroupMetadata(key), Some(GroupRecordValue::GroupMetadata(value))) => {
                 let id: Arc<str> = key.group.into();
-                self.groups.insert(Arc::clone(&id), Group::Classic(classic::Group::of_record(id, value)));
+                self.groups.insert(Arc::clone(&id), classic::Group::of_record(id, value).into());
             }
             (GroupRecordKey::OffsetCommit(key), None) => self.offsets.remove(&key.group, &key.topic, key.partition),
             (GroupRecordKey::LegacyOffsetCommit(key), None) => {
@@ -206,7 +221,7 @@ impl Groups {
             // A tombstone of what is not there makes no group.
             _ if value.is_none() => return,
             _ => {
-                self.groups.insert(Arc::clone(&id), Group::Consumer(consumer::Group::new(Arc::clone(&id))));
+                self.groups.insert(Arc::clone(&id), consumer::Group::new(Arc::clone(&id)).into());
                 let Some(Group::Consumer(group)) = self.groups.get_mut(&id) else { return };
                 group
             }
@@ -231,7 +246,7 @@ impl Groups {
 
     fn add_classic_group(&mut self, group: &str, since_ms: i64) -> Arc<str> {
         let id: Arc<str> = group.into();
-        self.groups.insert(Arc::clone(&id), Group::Classic(classic::Group::new(Arc::clone(&id), since_ms)));
+        self.groups.insert(Arc::clone(&id), classic::Group::new(Arc::clone(&id), since_ms).into());
         id
     }
 
@@ -262,6 +277,7 @@ impl Groups {
         }
         if !self.groups.contains_key(&*join.group) {
             if !join.member.is_empty() {
+                self.keep_place_of_offsets(&join.group);
                 let joined = Joined { member: join.member, ..Joined::refused(GroupError::UnknownMember) };
                 return effects.replies.push((waiting, Reply::Joined(joined)));
             }
@@ -379,7 +395,7 @@ impl Groups {
             }
             None => consumer::Group::new(Arc::clone(&id)),
         };
-        self.groups.insert(Arc::clone(&id), Group::Consumer(group));
+        self.groups.insert(Arc::clone(&id), group.into());
         Ok(id)
     }
 
@@ -394,16 +410,26 @@ impl Groups {
             Fate::Downgrades { migration, rebalance } => {
                 let mut turn = Turn { cx, timers: &mut self.timers, effects };
                 let group = classic::Group::downgrade(&mut turn, migration, rebalance);
-                self.groups.insert(Arc::clone(id), Group::Classic(group));
+                self.groups.insert(Arc::clone(id), group.into());
             }
         }
     }
 
-    /// In the order of their names, so that the same events give the same effects.
-    fn each_group(&mut self, cx: &mut Cx<'_>, mut each: impl FnMut(&mut Group, &mut Turn<'_, '_>) -> Fate) -> Effects {
+    /// In their order, so that the same events give the same effects.
+    pub(super) fn ids(&self, which: impl Fn(&Group) -> bool) -> Vec<Arc<str>> {
+        let mut ids: Vec<Arc<str>> =
+            self.groups.iter().filter(|(_, group)| which(group)).map(|(id, _)| Arc::clone(id)).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn each_group(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ids: Vec<Arc<str>>,
+        mut each: impl FnMut(&mut Group, &mut Turn<'_, '_>) -> Fate,
+    ) -> Effects {
         let mut effects = Effects::default();
-        let mut ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
-        ids.sort();
         for id in ids {
             let Some(group) = self.groups.get_mut(&id) else { continue };
             let fate = each(group, &mut Turn { cx, timers: &mut self.timers, effects: &mut effects });

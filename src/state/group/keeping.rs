@@ -12,6 +12,9 @@ use super::{
     FetchTopic, FetchedPartition, FetchedTopic, GroupError, records,
 };
 
+/// A partition: topic and index.
+type Place = (Arc<str>, i32);
+
 impl Groups {
     pub(super) fn commit(&mut self, cx: &mut Cx<'_>, effects: &mut Effects, commit: Commit) -> Vec<CommittedTopic> {
         let (wall_ms, metadata_max) = (cx.wall_ms, cx.settings.offset_metadata_max);
@@ -123,9 +126,7 @@ impl Groups {
     /// (`offsets.retention.check.interval.ms`).
     pub fn expire_offsets(&mut self, cx: &mut Cx<'_>) -> Effects {
         let mut effects = Effects::default();
-        let mut ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
-        ids.sort();
-        for id in ids {
+        for id in self.ids(|_| true) {
             let Some(group) = self.groups.get(&id) else { continue };
             let expired = self.offsets.group(&id).map_or_else(Vec::new, |topics| expired(cx, group, topics));
             let is_over = is_empty(group);
@@ -145,7 +146,7 @@ impl Groups {
         if names.is_empty() {
             return;
         }
-        let mut gone: Vec<(Arc<str>, Vec<(Arc<str>, i32)>)> = Vec::new();
+        let mut gone: Vec<(Arc<str>, Vec<Place>)> = Vec::new();
         for (group, topics) in self.offsets.groups() {
             let of_deleted = |name: &str, committed: &Committed| {
                 names.binary_search(&name).is_ok()
@@ -165,7 +166,7 @@ impl Groups {
         }
     }
 
-    fn drop_offsets(&mut self, effects: &mut Effects, group: &str, places: Vec<(Arc<str>, i32)>) {
+    fn drop_offsets(&mut self, effects: &mut Effects, group: &str, places: Vec<Place>) {
         for (topic, partition) in places {
             effects.records.push(records::offset_commit_tombstone(group, &topic, partition));
             self.offsets.remove(group, &topic, partition);
@@ -243,7 +244,7 @@ fn fetched(index: i32, committed: Option<&Committed>) -> FetchedPartition {
 }
 
 /// The places of the offsets that are to go.
-fn places(topics: &Topics, goes: impl Fn(&str, &Committed) -> bool) -> Vec<(Arc<str>, i32)> {
+fn places(topics: &Topics, goes: impl Fn(&str, &Committed) -> bool) -> Vec<Place> {
     let mut places = Vec::new();
     for (name, offsets) in topics {
         for (index, committed) in offsets {
@@ -255,7 +256,7 @@ fn places(topics: &Topics, goes: impl Fn(&str, &Committed) -> bool) -> Vec<(Arc<
     places
 }
 
-fn expired(cx: &Cx<'_>, group: &Group, topics: &Topics) -> Vec<(Arc<str>, i32)> {
+fn expired(cx: &Cx<'_>, group: &Group, topics: &Topics) -> Vec<Place> {
     let expiry = match group {
         Group::Classic(group) => group.expiry(),
         Group::Consumer(_) => Expiry::SinceCommit,

@@ -6,6 +6,7 @@
 mod joining;
 mod keeping;
 mod leaving;
+mod migrating;
 mod offsets;
 mod rounds;
 mod static_members;
