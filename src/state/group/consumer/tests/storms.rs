@@ -206,7 +206,7 @@ impl Storm {
         for _ in 0..ROUNDS_MAX {
             self.round(1_000);
             if self.consumers.iter().all(|consumer| consumer.epoch > 0)
-                && ["Stable", "none"].contains(&self.shell.state())
+                && ["Stable", "Empty", "none"].contains(&self.shell.state())
             {
                 return self.check_settled();
             }
