@@ -111,7 +111,12 @@ impl Groups {
 
     /// The log was replayed: sessions of the members that are known begin now.
     pub fn loaded(&mut self, cx: &mut Cx<'_>) -> Effects {
-        self.each_group(cx, |group, turn| match group {
+        let with_offsets: Vec<Arc<str>> = self.offsets.groups().map(|(id, _)| Arc::clone(id)).collect();
+        for id in with_offsets {
+            self.keep_place_of_offsets(&id);
+        }
+        let all = self.ids(|_| true);
+        self.each_group(cx, all, |group, turn| match group {
             Group::Classic(group) => {
                 group.loaded(turn);
                 Fate::Stays
@@ -123,7 +128,9 @@ impl Groups {
     /// A newer image has come. `changed` are names of topics that were created, deleted or got partitions. What was
     /// committed for a topic that is gone, goes.
     pub fn metadata_changed(&mut self, cx: &mut Cx<'_>, changed: &[&str]) -> Effects {
-        let mut effects = self.each_group(cx, |group, turn| match group {
+        // Classic groups look after topics themselves.
+        let consumers = self.ids(|group| matches!(group, Group::Consumer(_)));
+        let mut effects = self.each_group(cx, consumers, |group, turn| match group {
             Group::Classic(_) => Fate::Stays,
             Group::Consumer(group) => group.metadata_changed(turn, changed),
         });
@@ -134,9 +141,9 @@ impl Groups {
     /// The coordinator is taken away from here: everybody who waits is told.
     pub fn unloaded(&mut self) -> Effects {
         let mut effects = Effects::default();
-        for (_, group) in self.groups.drain() {
-            if let Group::Classic(group) = group {
-                group.unload(&mut effects);
+        for id in self.ids(|_| true) {
+            if let Some(Group::Classic(group)) = self.groups.get_mut(&id) {
+                group.dismiss(&mut effects, &GroupError::NotCoordinator);
             }
         }
         *self = Self::default();
@@ -213,18 +220,29 @@ impl Groups {
     }
 
     fn replay_commit(&mut self, group: &str, topic: &str, partition: i32, committed: Committed) {
-        let id = self.id_or_simple_group(group, 0);
+        let id = self.id_or_simple_group(group);
         self.offsets.put(&id, topic, partition, committed);
     }
 
     /// The id of the group as it is shared; where there is no group, a simple one is made.
-    pub(super) fn id_or_simple_group(&mut self, group: &str, wall_ms: i64) -> Arc<str> {
-        if let Some((id, _)) = self.groups.get_key_value(group) {
-            return Arc::clone(id);
+    pub(super) fn id_or_simple_group(&mut self, group: &str) -> Arc<str> {
+        match self.groups.get_key_value(group) {
+            Some((id, _)) => Arc::clone(id),
+            None => self.add_classic_group(group, -1),
         }
+    }
+
+    fn add_classic_group(&mut self, group: &str, since_ms: i64) -> Arc<str> {
         let id: Arc<str> = group.into();
-        self.groups.insert(Arc::clone(&id), Group::Classic(classic::Group::new(Arc::clone(&id), wall_ms)));
+        self.groups.insert(Arc::clone(&id), Group::Classic(classic::Group::new(Arc::clone(&id), since_ms)));
         id
+    }
+
+    /// Offsets outlive what was their group: they have a simple one then.
+    fn keep_place_of_offsets(&mut self, group: &str) {
+        if self.offsets.group(group).is_some() {
+            self.id_or_simple_group(group);
+        }
     }
 
     fn join(&mut self, cx: &mut Cx<'_>, effects: &mut Effects, waiting: Waiting, join: Join) {
@@ -247,10 +265,11 @@ impl Groups {
         }
         if !self.groups.contains_key(&*join.group) {
             if !join.member.is_empty() {
+                self.keep_place_of_offsets(&join.group);
                 let joined = Joined { member: join.member, ..Joined::refused(GroupError::UnknownMember) };
                 return effects.replies.push((waiting, Reply::Joined(joined)));
             }
-            self.id_or_simple_group(&join.group, cx.wall_ms);
+            self.add_classic_group(&join.group, cx.wall_ms);
             effects.records.push(classic::created_record(&join.group, cx.wall_ms));
         }
         if let Some(Group::Classic(group)) = self.groups.get_mut(&*join.group) {
@@ -374,9 +393,7 @@ impl Groups {
             Fate::Stays => {}
             Fate::Ends => {
                 self.groups.remove(id);
-                if self.offsets.group(id).is_some() {
-                    self.id_or_simple_group(id, cx.wall_ms);
-                }
+                self.keep_place_of_offsets(id);
             }
             Fate::Downgrades { migration, rebalance } => {
                 let mut turn = Turn { cx, timers: &mut self.timers, effects };
@@ -386,11 +403,21 @@ impl Groups {
         }
     }
 
-    /// In the order of their names, so that the same events give the same effects.
-    fn each_group(&mut self, cx: &mut Cx<'_>, mut each: impl FnMut(&mut Group, &mut Turn<'_, '_>) -> Fate) -> Effects {
+    /// In their order, so that the same events give the same effects.
+    pub(super) fn ids(&self, which: impl Fn(&Group) -> bool) -> Vec<Arc<str>> {
+        let mut ids: Vec<Arc<str>> =
+            self.groups.iter().filter(|(_, group)| which(group)).map(|(id, _)| Arc::clone(id)).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn each_group(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ids: Vec<Arc<str>>,
+        mut each: impl FnMut(&mut Group, &mut Turn<'_, '_>) -> Fate,
+    ) -> Effects {
         let mut effects = Effects::default();
-        let mut ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
-        ids.sort();
         for id in ids {
             let Some(group) = self.groups.get_mut(&id) else { continue };
             let fate = each(group, &mut Turn { cx, timers: &mut self.timers, effects: &mut effects });

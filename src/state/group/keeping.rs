@@ -8,8 +8,8 @@ use super::classic::Expiry;
 use super::groups::{Group, Groups, Turn, not_found};
 use super::offsets::{Committed, Topics};
 use super::{
-    Commit, CommitTopic, CommittedTopic, Cx, DeleteOffsets, DescribedGroup, Effects, Fetch, FetchTopic,
-    FetchedPartition, FetchedTopic, GroupError, records,
+    Commit, CommitPartition, CommitTopic, CommittedTopic, Cx, DeleteOffsets, DescribedGroup, Effects, Fetch,
+    FetchTopic, FetchedPartition, FetchedTopic, GroupError, records,
 };
 
 impl Groups {
@@ -20,14 +20,17 @@ impl Groups {
         }
         let expire_timestamp_ms =
             if commit.retention_ms == -1 { -1 } else { wall_ms.saturating_add(commit.retention_ms) };
+        let id = self.id_or_simple_group(&commit.group);
         let mut committed = Vec::with_capacity(commit.topics.len());
         for topic in commit.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
+            let fits = |partition: &CommitPartition| !is_longer(&partition.metadata, metadata_max);
+            let mut known = topic.partitions.iter().any(fits).then(|| self.offsets.partitions(&id, &topic.name));
             for partition in topic.partitions {
-                if is_longer(&partition.metadata, metadata_max) {
+                let Some(known) = known.as_mut().filter(|_| fits(&partition)) else {
                     partitions.push((partition.index, Some(GroupError::OffsetMetadataTooLarge)));
                     continue;
-                }
+                };
                 let offset = Committed {
                     offset: partition.offset,
                     leader_epoch: partition.leader_epoch,
@@ -36,9 +39,8 @@ impl Groups {
                     expire_timestamp_ms,
                     topic_id: topic.id,
                 };
-                effects.records.push(records::offset_commit(&commit.group, &topic.name, partition.index, &offset));
-                let id = self.id_or_simple_group(&commit.group, wall_ms);
-                self.offsets.put(&id, &topic.name, partition.index, offset);
+                effects.records.push(records::offset_commit(&id, &topic.name, partition.index, &offset));
+                known.insert(partition.index, offset);
                 partitions.push((partition.index, None));
             }
             committed.push(CommittedTopic { name: topic.name, id: topic.id, partitions });
@@ -121,9 +123,7 @@ impl Groups {
     /// (`offsets.retention.check.interval.ms`).
     pub fn expire_offsets(&mut self, cx: &mut Cx<'_>) -> Effects {
         let mut effects = Effects::default();
-        let mut ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
-        ids.sort();
-        for id in ids {
+        for id in self.ids(|_| true) {
             let Some(group) = self.groups.get(&id) else { continue };
             let expired = self.offsets.group(&id).map_or_else(Vec::new, |topics| expired(cx, group, topics));
             let is_over = is_empty(group);

@@ -8,7 +8,14 @@
 //! - [`request`]: what is asked and answered; [`error`]: why it is refused; [`settings`]: what an operator sets
 //! - [`groups`]: who gets which request; [`classic`], [`consumer`]: the two kinds of groups, which know nothing of each
 //!   other; [`migration`]: what one becomes the other through
-//! - [`keeping`]: requests about offsets, and how long they are kept; [`offsets`]: what was committed; [`records`]: the records of both; [`timers`]: when something is due
+//! - [`keeping`]: requests about offsets, and how long they are kept; [`offsets`]: what was committed
+//! - [`records`]: the records of both; [`timers`]: when something is due
+//!
+//! What all this takes is bounded by what requests may take: names and metadata are theirs, the members of a group at most
+//! `group.max.size` and `group.consumer.max.size`, what a member says as large as its request, and offsets are there for
+//! partitions that existed, each with `offset.metadata.max.bytes` at most. Groups themselves are as many as clients make,
+//! as in Apache Kafka; those that nobody uses go with their offsets. The queue of deadlines has four places for
+//! each member at most and two for each group.
 
 mod classic;
 mod consumer;
@@ -68,14 +75,4 @@ pub fn partition_of(group: &str, partitions: i32) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The values are those of Java's `Utils.abs("...".hashCode()) % 50`.
-    #[test]
-    fn groups_are_kept_where_apache_kafka_keeps_them() {
-        assert_eq!(partition_of("", 50), 0);
-        assert_eq!(partition_of("a", 50), 47);
-        assert_eq!(partition_of("polygenelubricants", 50), 0);
-    }
-}
+mod tests;

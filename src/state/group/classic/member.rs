@@ -1,5 +1,6 @@
 //! A member of a classic group.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::Waiting;
@@ -41,11 +42,9 @@ impl Member {
         }
     }
 
-    /// The names, each once.
-    pub(crate) fn protocol_names(&self) -> impl Iterator<Item = &str> {
-        let protocols = &self.protocols;
-        let first = |i: usize| protocols[..i].iter().all(|(name, _)| *name != protocols[i].0);
-        protocols.iter().enumerate().filter(move |(i, _)| first(*i)).map(|(_, (name, _))| name.as_str())
+    /// Each once, however often a request names it.
+    pub(crate) fn protocol_names(&self) -> BTreeSet<&str> {
+        self.protocols.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     pub(crate) fn metadata(&self, protocol: &str) -> &[u8] {

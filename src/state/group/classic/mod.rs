@@ -61,7 +61,7 @@ pub(super) struct Group {
     grew: bool,
     protocol_type: Option<String>,
     protocol: Option<String>,
-    generation: i32,
+    pub(super) generation: i32,
     leader: Option<Arc<str>>,
     /// By id, so that the same events give the same effects.
     members: BTreeMap<Arc<str>, Member>,
@@ -149,11 +149,6 @@ impl Group {
         timers.cancel(&mut self.sync_deadline);
         self.members.values_mut().for_each(|member| timers.cancel(&mut member.session));
         self.pending.values_mut().for_each(|session| timers.cancel(session));
-    }
-
-    /// The coordinator is taken away from here.
-    pub(super) fn unload(mut self, effects: &mut Effects) {
-        self.dismiss(effects, &GroupError::NotCoordinator);
     }
 
     /// Everybody who waits is told, as the group is no more.
@@ -270,14 +265,17 @@ impl Group {
 
     /// The member was heard of.
     fn restart_session(&mut self, turn: &mut Turn<'_, '_>, id: &str) {
-        let timeout_ms = self.members.get(id).map_or(0, |member| member.session_timeout_ms);
-        self.set_session(turn, id, timeout_ms);
+        if let Some(member) = self.members.get_mut(id) {
+            let at_ms = after(turn.cx.now_ms, member.session_timeout_ms);
+            turn.timers.set(&mut member.session, at_ms, || timer(&self.id, Due::Session(id.into())));
+        }
     }
 
-    fn set_session(&mut self, turn: &mut Turn<'_, '_>, id: &str, timeout_ms: i32) {
-        let Some(member) = self.members.get_mut(id) else { return };
-        let at_ms = after(turn.cx.now_ms, timeout_ms);
-        turn.timers.set(&mut member.session, at_ms, || timer(&self.id, Due::Session(id.into())));
+    fn set_session(&mut self, turn: &mut Turn<'_, '_>, id: &Arc<str>, timeout_ms: i32) {
+        if let Some(member) = self.members.get_mut(id) {
+            let at_ms = after(turn.cx.now_ms, timeout_ms);
+            turn.timers.set(&mut member.session, at_ms, || timer(&self.id, Due::Session(Arc::clone(id))));
+        }
     }
 
     fn set_join_deadline(&mut self, turn: &mut Turn<'_, '_>, delay_ms: i32) {

@@ -16,7 +16,12 @@ use super::{CONSUMER, Group, State};
 
 /// That a group was asked for, before it has a first generation.
 pub(crate) fn created_record(group: &str, wall_ms: i64) -> Record {
-    let value = GroupMetadataValue { current_state_timestamp: wall_ms, ..GroupMetadataValue::default() };
+    let value = GroupMetadataValue {
+        protocol: None,
+        leader: None,
+        current_state_timestamp: wall_ms,
+        ..GroupMetadataValue::default()
+    };
     records::group_metadata(group, value)
 }
 
@@ -44,7 +49,7 @@ impl Group {
         turn.record(records::group_metadata(&self.id, self.value()));
     }
 
-    fn value(&self) -> GroupMetadataValue {
+    pub(crate) fn value(&self) -> GroupMetadataValue {
         let protocol = self.protocol.as_deref().unwrap_or_default();
         let members = self.members.iter().map(|(id, member)| MemberMetadata {
             member_id: id.as_ref().into(),

@@ -125,7 +125,6 @@ fn regular_expressions_match_as_those_of_java() {
         "foo)",
         "[",
         "*",
-        
         r"(?P<n>foo)\d*",
         "(?=foo)",
         r"(foo)\1",
@@ -135,7 +134,6 @@ fn regular_expressions_match_as_those_of_java() {
         r"foo\z",
         "(?:foo)?-7",
         ".{3}",
-        
         r"\",
         "a)|(b",
     ];
