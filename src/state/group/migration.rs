@@ -29,7 +29,6 @@ pub(super) struct MigratingMember {
 /// What becomes of a consumer group after an event.
 #[derive(Debug, PartialEq)]
 #[must_use]
-#[allow(dead_code, reason = "consumer groups say so")]
 pub(super) enum Fate {
     Stays,
     /// It was made for a member that could not join, and has nothing: no record was written for it.

@@ -14,8 +14,8 @@
 //! What all this takes is bounded by what requests may take: names and metadata are theirs, the members of a group at most
 //! `group.max.size` and `group.consumer.max.size`, what a member says as large as its request, and offsets are there for
 //! partitions that existed, each with `offset.metadata.max.bytes` at most. Groups themselves are as many as clients make,
-//! as in Apache Kafka; those that nobody uses go with their offsets. The queue of deadlines has one place for each member
-//! and two for each group.
+//! as in Apache Kafka; those that nobody uses go with their offsets. The queue of deadlines has four places for
+//! each member at most and two for each group.
 
 mod classic;
 mod consumer;

@@ -16,7 +16,6 @@ pub(super) struct Timer {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[allow(dead_code, reason = "consumer groups set theirs")]
 pub(super) enum Due {
     /// A member was not heard of for its session timeout.
     Session(Arc<str>),

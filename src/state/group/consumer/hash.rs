@@ -1,7 +1,7 @@
 //! One number for all that an assignment depends on of the topics: when it changes, so must the assignment (KIP-1101).
 //! Kafka's `Utils.computeTopicHash` and `computeGroupHash`, which also stand in its records.
 
-use twox_hash::XxHash3_64;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::metadata::{Image, Topic};
 
@@ -14,7 +14,7 @@ pub(super) fn metadata_hash<'a>(topics: impl Iterator<Item = &'a str>, image: &I
     for topic in topics.filter_map(|name| image.topic(name)) {
         bytes.extend(topic_hash(topic, image).to_le_bytes());
     }
-    if bytes.is_empty() { 0 } else { XxHash3_64::oneshot(&bytes) as i64 }
+    if bytes.is_empty() { 0 } else { xxh3_64(&bytes) as i64 }
 }
 
 fn topic_hash(topic: &Topic, image: &Image) -> u64 {
@@ -33,7 +33,7 @@ fn topic_hash(topic: &Topic, image: &Image) -> u64 {
             put_string(&mut bytes, rack);
         }
     }
-    XxHash3_64::oneshot(&bytes)
+    xxh3_64(&bytes)
 }
 
 /// As hash4j does: the units of UTF-16, then how many.

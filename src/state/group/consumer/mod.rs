@@ -30,6 +30,9 @@ mod state;
 mod subscriptions;
 
 #[cfg(test)]
+#[path = "../oracle/mod.rs"]
+mod oracle;
+#[cfg(test)]
 mod tests;
 
 pub(super) use heartbeat::check;

@@ -26,7 +26,6 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, GroupError> {
     }
     let build = |pattern: &str| {
         RegexBuilder::new(pattern)
-            .octal(true)
             .size_limit(COMPILED_BYTES_MAX)
             .dfa_size_limit(COMPILED_BYTES_MAX)
             .build()

@@ -8,7 +8,7 @@ mod homogeneous;
 mod range;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
