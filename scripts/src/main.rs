@@ -17,7 +17,8 @@ const USAGE: &str = "usage: cargo x TASK
   test [PART...]           everything: unit, oracle, interop, crash; what ./scripts/test runs
   tidy                     the rules of this repository that no compiler checks
   codegen [--check]        writes src/wire/generated from the schemas inside Kafka's jars
-  interop [PART...]        real clients against a broker: tools kcat python matrix dump hostile crash
+  interop [PART...]        real clients against a broker: tools kcat python matrix dump groups
+                           hostile crash
   deps                     installs what the tests need into the cache
 options of test and interop:
   --bootstrap HOST:PORT    a broker that already runs (only tools kcat python matrix)

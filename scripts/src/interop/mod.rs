@@ -6,6 +6,7 @@
 mod acks;
 mod crash;
 mod dump;
+mod groups;
 mod java;
 mod kcat;
 mod lines;
@@ -23,13 +24,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The parts of the suite, in the order in which they run.
-pub(crate) const PARTS: [&str; 7] = ["tools", "kcat", "python", "matrix", "dump", "hostile", "crash"];
+pub(crate) const PARTS: [&str; 8] = ["tools", "kcat", "python", "matrix", "dump", "groups", "hostile", "crash"];
 
 #[derive(Default)]
 pub(crate) struct Options {
     /// Which of [`PARTS`] to run; empty means all.
     pub parts: Vec<String>,
-    /// A broker that already runs, as HOST:PORT; `dump` and `crash` are left out then.
+    /// A broker that already runs, as HOST:PORT; `dump`, `groups` and `crash` are left out then.
     pub bootstrap: Option<String>,
     /// The broker's binary; built when not given.
     pub binary: Option<PathBuf>,
@@ -116,6 +117,10 @@ fn run_parts(options: &Options, mut env: Env, mut server: Option<Server>, tally:
             dump::run(&mut env, server, tally);
         }
         server.kill();
+    }
+    if wanted("groups") && options.bootstrap.is_none() {
+        let Ok(kind) = kind(options, env.java.libs()) else { return };
+        groups::run(&env, &kind, tally);
     }
     if wanted("hostile") && options.control {
         hostile(options, &env, tally);
