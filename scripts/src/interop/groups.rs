@@ -2,6 +2,7 @@
 //! two owners, committed offsets never go back, and a group settles in time, whatever its members do.
 //!
 //! All groups read one topic that is written to all the while. The broker is one of its own, with short session timeouts.
+//! `ONLY=kcat` in the environment runs only the groups that have this in their name.
 
 mod broker;
 mod judge;
@@ -49,10 +50,22 @@ pub(crate) fn run(env: &Env, kind: &Kind, tally: &mut Tally) {
     if let Err(reason) = scenarios(env, &programs, &server, tally) {
         tally.check("groups: they run", || Err(reason));
     }
-    tally.check("groups: franz-go's own TestGroupETL", || etl(env, &programs, &server.bootstrap()));
+    if asked_for("TestGroupETL") {
+        tally.check("groups: franz-go's own TestGroupETL", || etl(env, &programs, &server.bootstrap()));
+    }
     tally.check("groups: the broker is still there", || server.alive().map(|()| String::new()));
     drop(server);
-    broker::run(env, kind, &programs, tally);
+    if asked_for("SIGKILL") {
+        broker::run(env, kind, &programs, tally);
+    }
+}
+
+fn only() -> Option<String> {
+    std::env::var("ONLY").ok().filter(|only| !only.is_empty())
+}
+
+fn asked_for(name: &str) -> bool {
+    only().is_none_or(|only| name.contains(&only))
 }
 
 fn programs(env: &Env) -> Result<Programs, String> {
@@ -79,7 +92,9 @@ fn scenarios(env: &Env, programs: &Programs, server: &Server, tally: &mut Tally)
     let scratch = directory(env, "groups-members")?;
     let (ends, watch) = (load.ends.clone(), Watch::default());
     let world = World { programs, bootstrap, topic, scratch, partitions: PARTITIONS, ends, watch };
-    let waiting = Mutex::new(scenario::all(env.quick).into_iter());
+    let mut scenarios = scenario::all(env.quick && only().is_none());
+    scenarios.retain(|scenario| asked_for(&scenario.name));
+    let waiting = Mutex::new(scenarios.into_iter());
     let (send, results) = channel();
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {

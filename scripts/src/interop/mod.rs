@@ -150,14 +150,16 @@ fn prepare(options: &Options, scratch: &Path) -> Result<(Env, Option<Server>), S
     let libs = deps::kafka_libs()?;
     let java = Java::start(&libs, &deps::java_classes(&libs)?)?;
     let (python, franz) = (deps::python()?, deps::franz()?);
-    let server = match &options.bootstrap {
-        Some(_) => None,
+    // The other parts have brokers of their own.
+    let shared = ["tools", "kcat", "python", "matrix", "dump"];
+    let shared = options.parts.is_empty() || options.parts.iter().any(|part| shared.contains(&part.as_str()));
+    let server = if options.bootstrap.is_none() && shared {
         // Small segments, so that a run rolls some.
-        None => {
-            Some(Server::create(&kind(options, &libs)?, &scratch.join("broker"), &[("log.segment.bytes", "16777216")])?)
-        }
+        Some(Server::create(&kind(options, &libs)?, &scratch.join("broker"), &[("log.segment.bytes", "16777216")])?)
+    } else {
+        None
     };
-    let bootstrap = options.bootstrap.clone().unwrap_or_else(|| server.as_ref().unwrap().bootstrap());
+    let bootstrap = options.bootstrap.clone().or(server.as_ref().map(Server::bootstrap)).unwrap_or_default();
     let suffix = std::process::id().to_string();
     let env = Env { bootstrap, java, python, franz, scratch: scratch.to_owned(), quick: options.quick, suffix };
     Ok((env, server))

@@ -248,6 +248,7 @@ impl Member {
     /// Asks it to leave and waits until it has.
     pub(crate) fn leave(mut self) -> Result<(), String> {
         if self.client == Client::Kcat {
+            self.group.add(Event { at: now(), member: self.number, what: What::StopsInHaste });
             process::terminate(self.child.id())?;
         }
         drop(self.input.take());

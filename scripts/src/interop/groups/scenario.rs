@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// A client has to start, which takes a JVM some seconds beside many others, and its join to be answered.
-const JOIN: Duration = Duration::from_secs(45);
+const JOIN: Duration = Duration::from_secs(90);
 /// Beyond the session timeout, for a group that lost a member without a word.
 pub(crate) const SLACK: Duration = Duration::from_secs(15);
 /// All that was written is read, and its commits are seen.
-const CATCH_UP: Duration = Duration::from_secs(60);
+const CATCH_UP: Duration = Duration::from_secs(90);
 /// Between two changes, so that each state of the group reads and commits something.
 const WORK: Duration = Duration::from_millis(700);
 
