@@ -10,13 +10,15 @@ use std::time::Duration;
 const INSTALL: Duration = Duration::from_secs(900);
 
 /// Programs of Debian packages, and the line that installs each.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 8] = [
     ("java", "apt-get install -y openjdk-17-jdk-headless"),
     ("javac", "apt-get install -y openjdk-17-jdk-headless"),
     ("mvn", "apt-get install -y maven"),
     ("kcat", "apt-get install -y kcat"),
     ("python3", "apt-get install -y python3 python3-venv"),
     ("go", "apt-get install -y golang-go   (1.21 or newer; Debian 12: from bookworm-backports, or https://go.dev/dl)"),
+    ("node", "apt-get install -y nodejs"),
+    ("npm", "apt-get install -y npm"),
 ];
 
 pub(crate) fn root() -> PathBuf {
@@ -46,8 +48,12 @@ pub(crate) fn require(programs: &[&str]) -> Result<(), String> {
 /// The folder of Apache Kafka's jars.
 pub(crate) fn kafka_libs() -> Result<PathBuf, String> {
     require(&["java", "mvn"])?;
-    let pom = root().join("scripts/interop/kafka/pom.xml");
-    made("kafka", &[&pom], |dir| {
+    jars("kafka", "pom.xml")
+}
+
+fn jars(name: &str, pom: &str) -> Result<PathBuf, String> {
+    let pom = root().join("scripts/interop/kafka").join(pom);
+    made(name, &[&pom], |dir| {
         let mut mvn = Command::new("mvn");
         mvn.args(["-q", "-B", "-Dstyle.color=never", "-f"]).arg(&pom);
         mvn.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
@@ -56,18 +62,32 @@ pub(crate) fn kafka_libs() -> Result<PathBuf, String> {
     })
 }
 
-/// The folder of the compiled Java driver.
+/// The folder of the compiled Java driver and group member.
 pub(crate) fn java_classes(libs: &Path) -> Result<PathBuf, String> {
+    compiled("java", libs, &["Driver.java", "Member.java"])
+}
+
+/// The jars of the 3.x Java client, and the folder of the group member compiled against them.
+pub(crate) fn old_java_client() -> Result<(PathBuf, PathBuf), String> {
+    let libs = jars("kafka-3", "pom-3.xml")?;
+    let classes = compiled("java-3", &libs, &["Member.java"])?;
+    Ok((libs, classes))
+}
+
+fn compiled(name: &str, libs: &Path, sources: &[&str]) -> Result<PathBuf, String> {
     require(&["javac"])?;
-    let source = root().join("scripts/interop/java/Driver.java");
-    made("java", &[&source, &libs.join("stamp")], |dir| {
+    let mut sources: Vec<PathBuf> =
+        sources.iter().map(|source| root().join("scripts/interop/java").join(source)).collect();
+    sources.push(libs.join("stamp"));
+    made(name, &sources.iter().collect::<Vec<_>>(), |dir| {
         let mut javac = Command::new("javac");
-        javac.args(["-nowarn", "-d"]).arg(dir).arg("-cp").arg(libs.join("*")).arg(&source);
+        javac.args(["-nowarn", "-d"]).arg(dir).arg("-cp").arg(libs.join("*"));
+        javac.args(&sources[..sources.len() - 1]);
         javac
     })
 }
 
-/// A Python interpreter that has confluent-kafka.
+/// A Python interpreter that has confluent-kafka, kafka-python and aiokafka.
 pub(crate) fn python() -> Result<PathBuf, String> {
     require(&["python3"])?;
     let requirements = root().join("scripts/interop/python/requirements.txt");
@@ -81,17 +101,34 @@ pub(crate) fn python() -> Result<PathBuf, String> {
     Ok(dir.join("bin/python"))
 }
 
-/// The franz-go client, built.
+/// The franz-go client, built; beside it the sarama client, and `kgo.test`, the tests of franz-go itself.
 pub(crate) fn franz() -> Result<PathBuf, String> {
     require(&["go"])?;
     let source = root().join("scripts/interop/go");
-    let files = ["main.go", "go.mod", "go.sum"].map(|name| source.join(name));
+    let names = ["main.go", "member.go", "lines/lines.go", "sarama/main.go", "go.mod", "go.sum"];
+    let files = names.map(|name| source.join(name));
     let dir = made("go", &files.iter().collect::<Vec<_>>(), |dir| {
-        let mut go = Command::new("go");
-        go.args(["build", "-buildvcs=false", "-o"]).arg(dir.join("franz")).arg(".").current_dir(&source);
-        go
+        let script = "go build -buildvcs=false -o \"$0\" ./... \
+            && go test -c -o \"$0\"/kgo.test github.com/twmb/franz-go/pkg/kgo";
+        let mut sh = Command::new("sh");
+        sh.args(["-c", script]).arg(dir).current_dir(&source);
+        sh
     })?;
     Ok(dir.join("franz"))
+}
+
+/// The folder that Node finds kafkajs in.
+pub(crate) fn node_modules() -> Result<PathBuf, String> {
+    require(&["node", "npm"])?;
+    let source = root().join("scripts/interop/node");
+    let files = ["package.json", "package-lock.json"].map(|name| source.join(name));
+    let dir = made("node", &files.iter().collect::<Vec<_>>(), |dir| {
+        let script = "cp \"$1\" \"$2\" . && npm ci --silent --no-audit --no-fund --ignore-scripts";
+        let mut sh = Command::new("sh");
+        sh.args(["-c", script, "npm"]).args(&files).current_dir(dir);
+        sh
+    })?;
+    Ok(dir.join("node_modules"))
 }
 
 /// Installs all of it.
@@ -99,7 +136,9 @@ pub(crate) fn everything() -> Result<(), String> {
     require(&TOOLS.map(|(program, _)| program))?;
     let libs = kafka_libs()?;
     java_classes(&libs)?;
+    old_java_client()?;
     python()?;
+    node_modules()?;
     franz().map(drop)
 }
 

@@ -1,7 +1,7 @@
 //! What passed and what failed, one line each as it happens, and the closing line that sums it up.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -15,7 +15,12 @@ impl Tally {
     pub(crate) fn check(&mut self, name: &str, check: impl FnOnce() -> Result<String, String>) -> bool {
         let started = Instant::now();
         let verdict = check();
-        let seconds = started.elapsed().as_secs_f32();
+        self.done(name, started.elapsed(), verdict)
+    }
+
+    /// The same for a check that ran elsewhere, and took `time`.
+    pub(crate) fn done(&mut self, name: &str, time: Duration, verdict: Result<String, String>) -> bool {
+        let seconds = time.as_secs_f32();
         match verdict {
             Ok(detail) if detail.is_empty() => println!("ok    {name} ({seconds:.1} s)"),
             Ok(detail) => println!("ok    {name}: {detail} ({seconds:.1} s)"),

@@ -10,8 +10,8 @@ use state::compaction::LastOfProducers;
 
 use super::{Effect, Partition, Partitions};
 use crate::calls::PartitionId;
-use crate::config::{Broker, Layers};
 use crate::config::cleaner::CleanerConfig;
+use crate::config::{Broker, Layers};
 use crate::log::LogError;
 use crate::log::compaction::{Cleaned, Cleaning, CleaningLimits, CleaningStats, DirtyLog, SLICE_BYTES, Step};
 use crate::metrics::log as lines;

@@ -2,8 +2,9 @@
 //
 //	franz produce BOOTSTRAP TOPIC CODEC   < records
 //	franz consume BOOTSTRAP TOPIC         > records
+//	franz member BOOTSTRAP GROUP TOPIC PROTOCOL ASSIGNOR INSTANCE SESSION_MS
 //
-// Lines are those of ../python/client.py.
+// Lines are those of ../python/client.py, and of ../python/member.py.
 package main
 
 import (
@@ -26,6 +27,12 @@ const deadline = 60 * time.Second
 func main() {
 	if len(os.Args) < 4 {
 		fail("usage: franz produce|consume BOOTSTRAP TOPIC [CODEC]")
+	}
+	if os.Args[1] == "member" && len(os.Args) == 9 {
+		if err := member(os.Args[2:]); err != nil {
+			fail(err.Error())
+		}
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()

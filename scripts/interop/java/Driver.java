@@ -1,3 +1,4 @@
+import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -38,6 +39,7 @@ import java.util.concurrent.Future;
  *   tool CLASS STDIN ARGS...          runs main of a tool; STDIN is what it reads
  *   produce BOOTSTRAP TOPIC CODEC FILE    records, one a line as in ../python/client.py
  *   consume BOOTSTRAP TOPIC               the same lines, with offsets, as standard output
+ *   committed BOOTSTRAP TOPIC GROUP...    the groups' offsets: group, partition, offset
  *   dump ARGS...                          DumpLogSegments, without the lines that only show sound batches and records
  */
 public final class Driver {
@@ -131,6 +133,7 @@ public final class Driver {
             case "tool": return tool(request.get(1), request.get(2), request.subList(3, request.size()));
             case "produce": return produce(request.get(1), request.get(2), request.get(3), Path.of(request.get(4)));
             case "consume": return consume(request.get(1), request.get(2));
+            case "committed": return committed(request.get(1), request.get(2), request.subList(3, request.size()));
             case "dump": return dump(out, request.subList(1, request.size()));
             default: throw new IllegalArgumentException("unknown request " + request.get(0));
         }
@@ -196,6 +199,22 @@ public final class Driver {
                 left.entrySet().removeIf(entry -> consumer.position(entry.getKey()) >= entry.getValue());
                 if (System.nanoTime() > deadline) throw new IllegalStateException("gave up, left: " + left);
             }
+        }
+        return 0;
+    }
+
+    /** One for each broker that was asked: it is asked often. */
+    private static final Map<String, Admin> ADMINS = new HashMap<>();
+
+    private static int committed(String bootstrap, String topic, List<String> groups) throws Exception {
+        Admin admin = ADMINS.computeIfAbsent(bootstrap, address -> Admin.create(Map.of("bootstrap.servers", address,
+            "default.api.timeout.ms", 10_000, "request.timeout.ms", 5_000, "reconnect.backoff.max.ms", 200)));
+        for (String group : groups) {
+            admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get().forEach((place, offset) -> {
+                if (place.topic().equals(topic) && offset != null) {
+                    System.out.println(group + "\t" + place.partition() + "\t" + offset.offset());
+                }
+            });
         }
         return 0;
     }

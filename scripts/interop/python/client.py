@@ -3,7 +3,7 @@
     client.py produce BOOTSTRAP TOPIC CODEC        < records
     client.py consume BOOTSTRAP TOPIC              > records
     client.py seek BOOTSTRAP TOPIC PARTITION OFFSET COUNT   > records
-    client.py load BOOTSTRAP TOPIC PARTITIONS      > acknowledgements, until standard input closes
+    client.py load BOOTSTRAP TOPIC PARTITIONS [RATE]   > acknowledgements, until standard input closes
 
 A record is one line: partition, timestamp, key, value, headers; what was read has the offset after the partition.
 Bytes are "x" and hex digits, null is "-", headers are "name=value" joined by ";" ("." when there are none).
@@ -163,8 +163,8 @@ def seek(bootstrap, topic, partition, offset, count):
     consumer.close()
 
 
-def load(bootstrap, topic, partitions):
-    """Writes unique values at up to RATE_PER_S and prints "partition offset value" once each is acknowledged.
+def load(bootstrap, topic, partitions, rate_per_s=RATE_PER_S):
+    """Writes unique values at up to a rate and prints "partition offset value" once each is acknowledged.
 
     "lost N" says how many were given up: never acknowledged, so nothing was promised about them.
     """
@@ -208,7 +208,7 @@ def load(bootstrap, topic, partitions):
     number = 0
     while not stop.is_set():
         try:
-            for _ in range(RATE_PER_S // 100):
+            for _ in range(rate_per_s // 100):
                 producer.produce(topic, partition=number % partitions, value=f"v{number:09}", on_delivery=delivered)
                 number += 1
         except BufferError:
@@ -230,7 +230,7 @@ def main():
     elif verb == "seek":
         seek(bootstrap, topic, int(rest[0]), int(rest[1]), int(rest[2]))
     elif verb == "load":
-        load(bootstrap, topic, int(rest[0]))
+        load(bootstrap, topic, *map(int, rest))
     else:
         sys.exit(__doc__)
 

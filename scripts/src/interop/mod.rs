@@ -7,6 +7,7 @@ mod acks;
 mod compare;
 mod crash;
 mod dump;
+mod groups;
 mod java;
 mod kcat;
 mod lines;
@@ -24,13 +25,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The parts of the suite, in the order in which they run.
-pub(crate) const PARTS: [&str; 8] = ["tools", "kcat", "python", "matrix", "dump", "hostile", "crash", "compare"];
+pub(crate) const PARTS: [&str; 9] =
+    ["tools", "kcat", "python", "matrix", "dump", "groups", "hostile", "crash", "compare"];
 
 #[derive(Default)]
 pub(crate) struct Options {
     /// Which of [`PARTS`] to run; empty means all.
     pub parts: Vec<String>,
-    /// A broker that already runs, as HOST:PORT; `dump` and `crash` are left out then.
+    /// A broker that already runs, as HOST:PORT; `dump`, `groups` and `crash` are left out then.
     pub bootstrap: Option<String>,
     /// The broker's binary; built when not given.
     pub binary: Option<PathBuf>,
@@ -120,6 +122,10 @@ fn run_parts(options: &Options, mut env: Env, mut server: Option<Server>, tally:
         }
         server.kill();
     }
+    if wanted("groups") && options.bootstrap.is_none() {
+        let Ok(kind) = kind(options, env.java.libs()) else { return };
+        groups::run(&env, &kind, tally);
+    }
     if wanted("hostile") && options.control {
         hostile(options, &env, tally);
     }
@@ -152,15 +158,17 @@ fn prepare(options: &Options, scratch: &Path) -> Result<(Env, Option<Server>), S
     let libs = deps::kafka_libs()?;
     let java = Java::start(&libs, &deps::java_classes(&libs)?)?;
     let (python, franz) = (deps::python()?, deps::franz()?);
-    let server = match &options.bootstrap {
-        Some(_) => None,
+    // The other parts have brokers of their own.
+    let shared = ["tools", "kcat", "python", "matrix", "dump"];
+    let shared = options.parts.is_empty() || options.parts.iter().any(|part| shared.contains(&part.as_str()));
+    let server = if options.bootstrap.is_none() && shared {
         // Small segments, so that a run rolls some, and a cleaner that comes soon.
-        None => {
-            let overrides = [("log.segment.bytes", "16777216"), ("log.cleaner.backoff.ms", "500")];
-            Some(Server::create(&kind(options, &libs)?, &scratch.join("broker"), &overrides)?)
-        }
+        let overrides = [("log.segment.bytes", "16777216"), ("log.cleaner.backoff.ms", "500")];
+        Some(Server::create(&kind(options, &libs)?, &scratch.join("broker"), &overrides)?)
+    } else {
+        None
     };
-    let bootstrap = options.bootstrap.clone().unwrap_or_else(|| server.as_ref().unwrap().bootstrap());
+    let bootstrap = options.bootstrap.clone().or(server.as_ref().map(Server::bootstrap)).unwrap_or_default();
     let suffix = std::process::id().to_string();
     let (scratch, quick, has_eager_cleaner) = (scratch.to_owned(), options.quick, server.is_some());
     let env = Env { bootstrap, java, python, franz, scratch, quick, has_eager_cleaner, suffix };

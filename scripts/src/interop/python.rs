@@ -4,6 +4,7 @@ use crate::interop::Env;
 use crate::interop::lines::{self, Record};
 use crate::process;
 use crate::tally::Tally;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,8 +17,12 @@ pub(crate) fn run(env: &Env, tally: &mut Tally) {
 }
 
 pub(crate) fn client(env: &Env) -> Command {
-    let mut command = Command::new(&env.python);
-    command.arg(crate::deps::root().join("scripts/interop/python/client.py"));
+    program(&env.python, "client.py")
+}
+
+pub(crate) fn program(python: &Path, name: &str) -> Command {
+    let mut command = Command::new(python);
+    command.arg(crate::deps::root().join("scripts/interop/python").join(name));
     command
 }
 
