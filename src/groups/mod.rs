@@ -28,7 +28,7 @@ use shards::{Core, Nanos, ShardId};
 use state::group::{Cx, Effects, GroupError, Groups, Reply, Request, Settings, Waiting};
 use state::metadata::{Image, Topic, TopicChange, shard_of};
 use wire::Uuid;
-use wire::records::{Codec, Scratch};
+use wire::records::Scratch;
 
 use crate::calls::{AppendError, Call, ListedGroups, PartitionId, Ticket};
 use crate::config::Broker;

@@ -12,6 +12,7 @@ pub(super) fn settings(broker: &Broker, image: &Image) -> Settings {
     let consumer = said.consumer;
     let heartbeat = consumer.heartbeat_interval_ms;
     let session = consumer.session_timeout_ms;
+    let assignment = consumer.assignment_interval_ms;
     Settings {
         session_timeout_min_ms: said.session_timeout_ms_min,
         session_timeout_max_ms: said.session_timeout_ms_max,
@@ -29,7 +30,9 @@ pub(super) fn settings(broker: &Broker, image: &Image) -> Settings {
         consumer_assignors: consumer.assignors,
         consumer_migration: migration(consumer.migration),
         consumer_regex_refresh_ms: consumer.regex_refresh_interval_ms.min(i32::MAX as u64) as i32,
-        consumer_assignment_interval_ms: consumer.assignment_interval_ms.value,
+        consumer_assignment_interval_ms: assignment.value,
+        consumer_assignment_interval_min_ms: assignment.min,
+        consumer_assignment_interval_max_ms: assignment.max,
         consumer_enabled: said.protocols.consumer && image.feature("group.version") >= 1,
     }
 }
