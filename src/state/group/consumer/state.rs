@@ -118,11 +118,9 @@ impl State {
             ) => {
                 self.set_current(&key.member_id, records::current_of(value));
             }
-            (Key::ConsumerGroupCurrentMemberAssignment(key), None) => {
-                if self.members.contains_key(&*key.member_id) {
-                    let left = Current { epoch: LEAVE_EPOCH, previous_epoch: LEAVE_EPOCH, ..Current::default() };
-                    self.set_current(&key.member_id, left);
-                }
+            (Key::ConsumerGroupCurrentMemberAssignment(key), None) if self.members.contains_key(&*key.member_id) => {
+                let left = Current { epoch: LEAVE_EPOCH, previous_epoch: LEAVE_EPOCH, ..Current::default() };
+                self.set_current(&key.member_id, left);
             }
             (Key::ConsumerGroupRegularExpression(key), Some(Value::ConsumerGroupRegularExpression(value))) => {
                 let topics = value.topics.into_iter().collect();

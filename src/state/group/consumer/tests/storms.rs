@@ -38,7 +38,8 @@ impl Consumer {
             rebalance_timeout_ms: if is_full { REBALANCE_MS } else { -1 },
             topics: self.topics.clone().filter(|_| is_full),
             regex: self.regex.clone().filter(|_| is_full),
-            owned: Some(owned.into_iter().collect()),
+            // While it lets go and takes it says nothing of that, as clients do: an older answer may be under way.
+            owned: self.told.is_none().then(|| owned.into_iter().collect()),
             ..still(&self.id, self.epoch)
         }
     }
@@ -123,6 +124,9 @@ impl Storm {
     }
 
     fn beat(&mut self, index: usize, is_lost: bool) {
+        if self.consumers[index].is_full {
+            self.consumers[index].settle();
+        }
         let heartbeat = self.consumers[index].heartbeat();
         let result = self.shell.heartbeat(heartbeat);
         let consumer = &mut self.consumers[index];
