@@ -3,7 +3,7 @@
 //! Base offset, last offset, producer and base sequence stay what they were, so no offset and no sequence ever changes. The
 //! codec stays the same, at its default level.
 
-use state::compaction::Retention;
+use state::compaction::{Keep, Retention};
 use wire::records::{Batch, BatchBuilder, BuildError, Record, RecordError, RecordIter, Scratch, TimestampType};
 
 use crate::log::walk::DECOMPRESSED_BYTES_MAX;
@@ -26,10 +26,8 @@ pub(super) fn rewrite(
     scratch: &mut Scratch,
     mut stays: impl FnMut(&Record<'_>) -> bool,
 ) -> Result<Rewritten, RecordError> {
-    let nothing =
-        |scratch: &mut Scratch| if retention.keep_empty { empty(batch, scratch) } else { Ok(Rewritten::Nothing) };
     if retention.discard {
-        return nothing(scratch);
+        return empty(batch, retention.keep, scratch);
     }
     let records = batch.records(scratch, DECOMPRESSED_BYTES_MAX)?;
     let (mut kept, mut count, mut tombstones) = (Vec::new(), 0, false);
@@ -41,7 +39,7 @@ pub(super) fn rewrite(
         tombstones |= keep && record.value.is_none();
     }
     if count == 0 {
-        return nothing(scratch);
+        return empty(batch, retention.keep, scratch);
     }
     let fixed = batch.header.delete_horizon_ms();
     let starts = (tombstones || retention.starts_horizon) && fixed.is_none();
@@ -81,13 +79,18 @@ fn collect(
     Ok(builder)
 }
 
-fn empty(batch: &Batch<'_>, scratch: &mut Scratch) -> Result<Rewritten, RecordError> {
-    if batch.header.records_count == 0 {
-        return Ok(Rewritten::Same);
-    }
-    let mut builder = like(batch);
+fn empty(batch: &Batch<'_>, keep: Keep, scratch: &mut Scratch) -> Result<Rewritten, RecordError> {
+    let header = &batch.header;
+    let is_plain = !header.has_producer_id() && !header.is_control();
+    let mut builder = match keep {
+        Keep::Nothing => return Ok(Rewritten::Nothing),
+        Keep::Header if header.records_count == 0 => return Ok(Rewritten::Same),
+        Keep::Offsets if header.records_count == 0 && is_plain => return Ok(Rewritten::Same),
+        Keep::Header => like(batch),
+        Keep::Offsets => BatchBuilder::new(header.base_offset).leader_epoch(header.leader_epoch),
+    };
     cover(&mut builder, batch)?;
-    builder.cover_timestamp(batch.header.max_timestamp);
+    builder.cover_timestamp(header.max_timestamp);
     Ok(Rewritten::Batch(builder.finish(scratch)))
 }
 
