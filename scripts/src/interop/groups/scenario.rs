@@ -77,7 +77,8 @@ impl Scenario {
         run.settle(JOIN, None)
     }
 
-    /// KIP-345: a member that comes back with its instance id in time has its partitions, and no other hears of it.
+    /// KIP-345: a member that comes back with its instance id in time has its partitions, and no other hears of it. In the
+    /// consumer protocol it has to have said that it goes: after a crash the instance id is taken until the session ends.
     fn comes_back_unseen(&self, run: &mut Run<'_>) -> Result<(), String> {
         let (stays, goes) = (&self.roles[0], &self.roles[1]);
         run.start(stays)?;
@@ -85,7 +86,8 @@ impl Scenario {
         run.settle(JOIN, None)?;
         let owned = run.owned(1);
         let heard = run.heard(0);
-        for crash in [true, false] {
+        let crashes: &[bool] = if goes.protocol == Protocol::Classic { &[true, false] } else { &[false] };
+        for &crash in crashes {
             let old = run.members.remove(1);
             if crash {
                 old.kill()
@@ -278,7 +280,10 @@ pub(crate) fn all(quick: bool) -> Vec<Scenario> {
 }
 
 /// Groups of one client: protocol, assignor, and whether it is part of a quick run.
-const TABLE: [(Client, Protocol, Option<&str>, bool); 16] = [
+///
+/// Java 3.9 is here with the classic protocol only. Its consumer protocol is a preview: a new owner was seen to start from
+/// offset 0 although a later offset was committed, and to commit that, with Apache Kafka as the broker.
+const TABLE: [(Client, Protocol, Option<&str>, bool); 15] = [
     (Client::Java, Protocol::Consumer, None, true),
     (Client::Java, Protocol::Classic, Some("range"), true),
     (Client::Confluent, Protocol::Consumer, None, true),
@@ -289,7 +294,6 @@ const TABLE: [(Client, Protocol, Option<&str>, bool); 16] = [
     (Client::Kafkajs, Protocol::Classic, None, true),
     (Client::Sarama, Protocol::Classic, Some("range"), true),
     (Client::Aiokafka, Protocol::Classic, Some("range"), true),
-    (Client::OldJava, Protocol::Consumer, None, false),
     (Client::Java, Protocol::Classic, Some("cooperative-sticky"), false),
     (Client::OldJava, Protocol::Classic, Some("range"), true),
     (Client::KafkaPython, Protocol::Classic, Some("range"), false),
