@@ -39,8 +39,8 @@ impl Partitions {
         self.with(id, |partition| partition.config.max_message_bytes as usize)
     }
 
-    /// The next stretch from `offset` on, of about `bytes_max`; an `offset` before the log start means the log start.
-    /// `None` if the partition is not open here.
+    /// The next stretch from `offset` on, of about `bytes_max`; an `offset` before the log start means the log start. With
+    /// no bytes asked for, only the bounds. `None` if the partition is not open here.
     pub fn stretch(&self, id: &PartitionId, offset: i64, bytes_max: u64) -> Option<Result<Stretch, ReadError>> {
         self.with(id, |partition| partition.stretch(offset, bytes_max))
     }
@@ -70,7 +70,7 @@ impl Partition {
         let (log_start, log_end) = (self.log.log_start_offset(), self.log.log_end_offset());
         let mut stretch = Stretch { log_start, log_end, data: None };
         let offset = offset.max(log_start);
-        if offset < log_end {
+        if offset < log_end && bytes_max > 0 {
             let plan =
                 self.log.plan_read(offset, log_end, bytes_max, true).map_err(|error| self.read_failed(&error))?;
             stretch.data =
