@@ -175,9 +175,8 @@ impl Coordinators {
             let table = &mut *table;
             let Some(coordinator) = table.by_partition.get_mut(&partition) else { continue };
             let id = coordinator.id;
-            let batches = coordinator.writer.take(&mut table.scratch).into_iter();
-            let staged: Result<(), AppendError> =
-                batches.map(|(number, bytes)| self.partitions.append_own(&id, bytes, number)).collect();
+            let mut batches = coordinator.writer.take(&mut table.scratch).into_iter();
+            let staged = batches.try_for_each(|(number, bytes)| self.partitions.append_own(&id, bytes, number));
             if let Err(error) = staged {
                 give_up(table, partition, &format!("append: {error:?}"), &mut told);
             }
