@@ -49,6 +49,8 @@ public final class Member {
         if (args.length != 7) throw new IllegalArgumentException("7 arguments, see the source");
         Member member = new Member(args[2], config(args));
         if (!args[5].equals("-")) {
+            // Most of its classes are loaded then.
+            member.consumer.partitionsFor(args[2]);
             say("ready");
             if (System.in.read() < 0) return;
         }
