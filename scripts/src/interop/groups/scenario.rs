@@ -97,7 +97,11 @@ impl Scenario {
             run.start(goes)?;
             run.settle(self.session() + JOIN, None)?;
             if run.heard(0) != heard {
-                return Err(format!("the other member heard of it when one came back, crash: {crash}"));
+                let seen = run.group.seen();
+                let told = seen.history.events.iter().filter(|event| told(&event.what) || event.what == What::Ended);
+                let told: Vec<String> = told.map(|event| format!("{event:?}")).collect();
+                let told = told.join("\n");
+                return Err(format!("the other member heard of it when one came back, crash: {crash}\n{told}"));
             }
             if run.owned(1) != owned {
                 return Err(format!("{owned:?} became {:?} when it came back, crash: {crash}", run.owned(1)));
@@ -140,8 +144,23 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn start(&mut self, role: &Role) -> Result<(), String> {
-        self.members.push(Member::start(self.world.programs, &self.place, role, &self.group)?);
+        let mut member = self.spare(role)?;
+        if role.instance.is_some() {
+            member.join()?;
+        }
+        self.members.push(member);
         Ok(())
+    }
+
+    /// Starts a member and, when it has an instance id, waits until it needs only a word to join.
+    fn spare(&mut self, role: &Role) -> Result<Member, String> {
+        let member = Member::start(self.world.programs, &self.place, role, &self.group)?;
+        if role.instance.is_some() {
+            let (group, number) = (self.group.clone(), member.number);
+            let ready = move |event: &judge::Event| event.member == number && event.what == What::Ready;
+            self.until(JOIN, "a member is ready", move || group.seen().history.events.iter().any(ready))?;
+        }
+        Ok(member)
     }
 
     /// Waits until the members that there are own everything, and lets them work. `after`: what to measure from now on.
@@ -182,7 +201,6 @@ impl<'a> Run<'a> {
     /// How often a member was told of partitions.
     fn heard(&self, place: usize) -> usize {
         let number = self.members[place].number;
-        let told = |what: &What| matches!(what, What::Assigned { .. } | What::Revoked { .. } | What::Lost { .. });
         self.group.seen().history.events.iter().filter(|event| event.member == number && told(&event.what)).count()
     }
 
@@ -245,6 +263,11 @@ impl Drop for Run<'_> {
     fn drop(&mut self) {
         self.world.watch.remove(&self.place.group);
     }
+}
+
+/// Whether a member speaks of its partitions.
+fn told(what: &What) -> bool {
+    matches!(what, What::Assigned { .. } | What::Revoked { .. } | What::Lost { .. })
 }
 
 /// The scenarios, the most telling ones first; `quick` runs only those.
