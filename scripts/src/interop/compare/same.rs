@@ -104,13 +104,12 @@ fn lines(names: &Names, said: &Said, look: Look) -> Vec<String> {
 fn plain(line: &str, look: Look) -> String {
     let line = line.split("Exception: ").next().unwrap_or_default();
     let line = after(line, "TopicId: ", "ID");
-    // Of finalised features: an offset of the metadata log.
-    let line = after(&line, "\tEpoch: ", "N");
     let mut words = Vec::new();
     for word in line.split_whitespace() {
         words.push(if look == Look::NoNumbers { without_numbers(word) } else { without_times(word) });
     }
-    words.join(" ")
+    // Of finalised features: an offset of the metadata log.
+    after(&words.join(" "), " Epoch: ", "N")
 }
 
 /// Replaces the word that follows `mark`.
