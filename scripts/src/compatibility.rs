@@ -55,6 +55,9 @@ impl Tree {
     }
 }
 
+/// The kind of resource, and the key.
+type Setting = (String, String);
+
 /// A line of a source file: what it speaks of, the test, and what there is to be said.
 #[derive(Debug, PartialEq, Eq)]
 struct Row {
@@ -123,7 +126,7 @@ fn write_tools(tree: &Tree, out: &mut String) -> Result<(), String> {
 }
 
 /// The test of each setting that has an effect, and those of which no test is known yet.
-fn tested(tree: &Tree) -> Result<(BTreeMap<(String, String), String>, BTreeSet<(String, String)>), String> {
+fn tested(tree: &Tree) -> Result<(BTreeMap<Setting, String>, BTreeSet<Setting>), String> {
     let (mut tests, mut open) = (BTreeMap::new(), BTreeSet::new());
     for Row { subject, test, .. } in rows(&tree.read(&format!("{SOURCES}/configs.txt"))?)? {
         let mut words = subject.split_whitespace();

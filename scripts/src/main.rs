@@ -18,7 +18,8 @@ const USAGE: &str = "usage: cargo x TASK
   test [PART...]           everything: unit, oracle, interop, crash; what ./scripts/test runs
   tidy                     the rules of this repository that no compiler checks
   codegen [--check]        writes src/wire/generated from the schemas inside Kafka's jars
-  compatibility [--check]  writes docs/COMPATIBILITY.md from the tables of the binary and the tests that cover them
+  compatibility [--check | --binary PATH]
+                           writes docs/COMPATIBILITY.md from the tables of the binary and the tests that cover them
   interop [PART...]        real clients against a broker: tools kcat python matrix dump groups hostile
                            crash compare
   deps                     installs what the tests need into the cache
@@ -38,8 +39,9 @@ fn main() -> ExitCode {
         ("tidy", []) => tidy::run(&mut tally),
         ("codegen", []) => return plain(codegen::run(false, None, deps::kafka_libs)),
         ("codegen", [flag]) if flag == "--check" => return plain(codegen::run(true, None, deps::kafka_libs)),
-        ("compatibility", []) => return plain(compatible(false)),
-        ("compatibility", [flag]) if flag == "--check" => return plain(compatible(true)),
+        ("compatibility", []) => return plain(compatible(false, None)),
+        ("compatibility", [flag]) if flag == "--check" => return plain(compatible(true, None)),
+        ("compatibility", [flag, path]) if flag == "--binary" => return plain(compatible(false, Some(path))),
         ("deps", []) => return plain(deps::everything()),
         ("test", rest) => match options(rest) {
             Ok(options) => ci::everything(options, &mut tally),
@@ -54,8 +56,10 @@ fn main() -> ExitCode {
     tally.close()
 }
 
-fn compatible(check: bool) -> Result<(), String> {
-    compatibility::run(check, &ci::build_broker()?)
+/// With the tables of `binary`, or of one that is built now.
+fn compatible(check: bool, binary: Option<&String>) -> Result<(), String> {
+    let binary = binary.map_or_else(ci::build_broker, |path| Ok(PathBuf::from(path)))?;
+    compatibility::run(check, &binary)
 }
 
 fn options(args: &[String]) -> Result<interop::Options, String> {

@@ -178,6 +178,9 @@ struct Start<C, F> {
     go: Receiver<()>,
 }
 
+/// Longest time that a shard stands still after it was kept from its core, see [`keep_executor_awake`].
+const OVERSLEPT_MAX: Duration = Duration::from_millis(50);
+
 impl<C: Send + 'static, F> Start<C, F> {
     fn run<S>(self) -> Result<(), String>
     where
@@ -227,6 +230,7 @@ impl<C: Send + 'static, F> Start<C, F> {
         };
         let shared = Arc::clone(&shard.shared);
         let driver = Driver::new(shard, service, self.plan);
+        glommio::spawn_local(keep_executor_awake()).detach();
         let _ = self.report.send(Ok(()));
         drop(self.report);
         if self.go.recv().is_err() {
@@ -234,6 +238,16 @@ impl<C: Send + 'static, F> Start<C, F> {
             shared.abandon();
         }
         driver.drive().await
+    }
+}
+
+/// Bounds how long the executor sleeps with tasks that want to run. glommio 0.9 does so where its preemption timer (1 s)
+/// has run out before it looks at the first task, as happens to a thread that the kernel does not let run for so long: it
+/// takes that for having nothing to do, and nothing would ever wake it. A timer of its own does. While the driver sleeps in
+/// its ring nobody looks at this timer, so an idle shard pays nothing.
+async fn keep_executor_awake() {
+    loop {
+        glommio::timer::sleep(OVERSLEPT_MAX).await;
     }
 }
 

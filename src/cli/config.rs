@@ -170,7 +170,8 @@ impl Explained<'_> {
         };
         let value = if value.is_empty() { "empty".into() } else { value };
         let own = described.and_then(|one| one.synonyms.into_iter().next()).map(|synonym| synonym.name);
-        let speaker = own.unwrap_or_else(|| layers.speaker(name).to_string());
+        let inherited = if resource == "broker" { name } else { key.inherits };
+        let speaker = own.unwrap_or_else(|| layers.speaker(inherited).to_string());
         let said = properties.entries.get(&speaker).map(|entry| match &entry.origin {
             Origin::File { path, line } => format!("{speaker} at {path}:{line}"),
             _ => speaker,

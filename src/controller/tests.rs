@@ -220,7 +220,7 @@ fn requests_change_what_they_say() {
 
     assert_eq!(controller.allocate_producer_ids().unwrap(), (0, 1000));
     assert_eq!(controller.allocate_producer_ids().unwrap(), (1000, 1000));
-    let id = wire::Uuid::ZERO;
+    let id = Uuid::ZERO;
     controller.delete_topics(&[DeleteTopic { name: Some("a".into()), id }]).unwrap()[0].result.unwrap();
     assert!(controller.image().topic("a").is_none());
     drop(node);

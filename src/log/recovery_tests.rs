@@ -336,6 +336,7 @@ fn leftovers_of_a_crash_are_cleared_away() {
             "00000000000000000008.log",
             "00000000000000000008.timeindex",
             "00000000000000000009-0000000001.checkpoint.deleted",
+            "leader-epoch-checkpoint",
             "partition.metadata",
         ]
     );

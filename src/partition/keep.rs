@@ -25,12 +25,7 @@ impl Partitions {
     pub async fn keep_house(self: &Rc<Self>, settings: &Broker) {
         let now_ms = self.core.wall_ms();
         self.part_with_failed();
-        // The first round comes after `log.initial.task.delay.ms`.
-        let mut due = self.due.borrow_mut();
-        if due.retention_ms == 0 {
-            due.retention_ms = now_ms.saturating_add_unsigned(settings.log_initial_task_delay_ms);
-        }
-        drop(due);
+        self.put_off_first_retention(now_ms, settings);
         if self.is_due(now_ms, settings.log_retention_check_interval_ms, |due| &mut due.retention_ms) {
             self.retire_segments(now_ms);
         }
@@ -40,6 +35,14 @@ impl Partitions {
         self.sync_rolled().await;
         self.sync_overdue(now_ms);
         self.remove_doomed(now_ms).await;
+    }
+
+    /// The first round comes after `log.initial.task.delay.ms`.
+    fn put_off_first_retention(&self, now_ms: i64, settings: &Broker) {
+        let mut due = self.due.borrow_mut();
+        if due.retention_ms == 0 {
+            due.retention_ms = now_ms.saturating_add_unsigned(settings.log_initial_task_delay_ms);
+        }
     }
 
     /// Takes the directories of partitions that failed offline, and closes every partition of a directory that is.

@@ -348,7 +348,7 @@ fn report(error: LogError) {
 fn home(directories: &LogDirs, assigned: Option<Uuid>, name: &str, topic_id: Uuid) -> Option<usize> {
     let known = assigned.and_then(|id| directories.by_id(id));
     let lies_in = |index: usize| directories.get(index).path.join(name).exists();
-    if known.is_some_and(|index| lies_in(index)) {
+    if known.is_some_and(lies_in) {
         return known;
     }
     let is_it = |path: &Path| matches!(partition_metadata::read(&path.join(name)), Ok(Some(id)) if id == topic_id);

@@ -1,6 +1,7 @@
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.PartitionInfo;
@@ -29,6 +30,7 @@ import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 
 /**
@@ -39,7 +41,7 @@ import java.util.concurrent.Future;
  *   tool CLASS STDIN ARGS...          runs main of a tool; STDIN is what it reads
  *   produce BOOTSTRAP TOPIC CODEC FILE    records, one a line as in ../python/client.py
  *   consume BOOTSTRAP TOPIC               the same lines, with offsets, as standard output
- *   committed BOOTSTRAP TOPIC GROUP...    the groups' offsets: group, partition, offset
+ *   committed BOOTSTRAP TOPIC GROUP...    each group that is answered for, then its offsets: group, partition, offset
  *   dump ARGS...                          DumpLogSegments, without the lines that only show sound batches and records
  */
 public final class Driver {
@@ -210,11 +212,18 @@ public final class Driver {
         Admin admin = ADMINS.computeIfAbsent(bootstrap, address -> Admin.create(Map.of("bootstrap.servers", address,
             "default.api.timeout.ms", 10_000, "request.timeout.ms", 5_000, "reconnect.backoff.max.ms", 200)));
         for (String group : groups) {
-            admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get().forEach((place, offset) -> {
-                if (place.topic().equals(topic) && offset != null) {
-                    System.out.println(group + "\t" + place.partition() + "\t" + offset.offset());
-                }
-            });
+            try {
+                Map<TopicPartition, OffsetAndMetadata> offsets =
+                    admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get();
+                System.out.println(group);
+                offsets.forEach((place, offset) -> {
+                    if (place.topic().equals(topic) && offset != null) {
+                        System.out.println(group + "\t" + place.partition() + "\t" + offset.offset());
+                    }
+                });
+            } catch (ExecutionException e) {
+                System.err.println(group + ": " + e.getCause());
+            }
         }
         return 0;
     }

@@ -25,8 +25,9 @@ import java.util.stream.Collectors;
  *
  *   Member BOOTSTRAP GROUP TOPIC PROTOCOL ASSIGNOR INSTANCE SESSION_MS
  *
- * Arguments and lines are those of ../python/member.py, and one line more: "fenced", when another has taken its instance
- * id or holds it still. It is compiled once for each version of the client that is tested.
+ * Arguments and lines are those of ../python/member.py, and two more. "fenced": another has taken its instance id or holds it
+ * still. "ready": with an instance id it waits for a line of input before it joins, so that it can take the place of another
+ * within a session timeout, which the start of a JVM may exceed. It is compiled once for each version of the client that is tested.
  */
 public final class Member {
     private static final Map<String, String> ASSIGNORS = Map.of(
@@ -44,9 +45,15 @@ public final class Member {
         this.consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
-    public static void main(String[] args) {
+    public static void main(String[] args) throws IOException {
         if (args.length != 7) throw new IllegalArgumentException("7 arguments, see the source");
         Member member = new Member(args[2], config(args));
+        if (!args[5].equals("-")) {
+            // Most of its classes are loaded then.
+            member.consumer.partitionsFor(args[2]);
+            say("ready");
+            if (System.in.read() < 0) return;
+        }
         Thread input = new Thread(member::untilInputCloses);
         input.setDaemon(true);
         input.start();

@@ -109,10 +109,17 @@ fn scenarios(env: &Env, programs: &Programs, server: &Server, tally: &mut Tally)
             });
         }
         drop(send);
+        let mut unanswered = String::new();
         loop {
             match results.recv_timeout(Duration::from_millis(500)) {
-                Ok((name, time, verdict)) => drop(tally.done(&format!("groups: {name}"), time, verdict)),
-                Err(RecvTimeoutError::Timeout) => world.watch.ask(&env.java, &world.bootstrap, &world.topic)?,
+                Ok((name, time, verdict)) => {
+                    let verdict = verdict.map_err(|reason| format!("{reason}\n{unanswered}"));
+                    tally.done(&format!("groups: {name}"), time, verdict);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let answer = world.watch.ask(&env.java, &world.bootstrap, &world.topic);
+                    unanswered = answer.err().unwrap_or(unanswered);
+                }
                 Err(RecvTimeoutError::Disconnected) => return load.progress(Duration::from_secs(10)),
             }
         }

@@ -16,25 +16,34 @@ use super::{Answer, Api, Context, NOT_SERVED, text};
 
 const ONE_NODE: &str = "this release serves a cluster of one node: its voters and brokers can't change";
 
-/// AddRaftVoter (KIP-853).
+/// AddRaftVoter (KIP-853). Voters can change only where they stand in the metadata log.
 pub(in crate::api) fn add_voter(api: &Api, cx: &Context) -> Answer {
     let request: AddRaftVoterRequest<'_> = cx.decode()?;
-    let (code, words) = refusal(api, request.cluster_id.as_deref());
+    let (code, words) = refusal(api, request.cluster_id.as_deref()).unwrap_or_else(|| {
+        let is_voter = request.voter_id == api.settings.node_id;
+        if is_voter {
+            (ErrorCode::DuplicateVoter as i16, "this node is a voter already")
+        } else {
+            (NOT_SERVED, ONE_NODE)
+        }
+    });
     Ok(cx.reply(&AddRaftVoterResponse { error_code: code, error_message: text(words), ..Default::default() }))
 }
 
-/// RemoveRaftVoter (KIP-853).
+/// RemoveRaftVoter (KIP-853). The last voter stays.
 pub(in crate::api) fn remove_voter(api: &Api, cx: &Context) -> Answer {
     let request: RemoveRaftVoterRequest<'_> = cx.decode()?;
-    let (code, words) = refusal(api, request.cluster_id.as_deref());
+    let (code, words) = refusal(api, request.cluster_id.as_deref())
+        .unwrap_or((ErrorCode::VoterNotFound as i16, "there is no such voter, or it is the only one"));
     Ok(cx.reply(&RemoveRaftVoterResponse { error_code: code, error_message: text(words), ..Default::default() }))
 }
 
-fn refusal(api: &Api, cluster_id: Option<&str>) -> (i16, &'static str) {
+/// What is wrong whichever voter is meant.
+fn refusal(api: &Api, cluster_id: Option<&str>) -> Option<(i16, &'static str)> {
     if cluster_id.is_some_and(|id| id != api.router.image().cluster_id()) {
-        return (ErrorCode::InconsistentClusterId as i16, "this is another cluster");
+        return Some((ErrorCode::InconsistentClusterId as i16, "this is another cluster"));
     }
-    (NOT_SERVED, ONE_NODE)
+    (api.kraft_version == 0).then_some((NOT_SERVED, "the voters are those of controller.quorum.voters"))
 }
 
 pub(in crate::api) fn update_voter(_: &Api, cx: &Context) -> Answer {

@@ -95,7 +95,7 @@ impl std::fmt::Debug for Codecs {
 #[derive(Debug)]
 pub(super) enum Work {
     Scan(Scanning),
-    Map(Mapping),
+    Map(Box<Mapping>),
     Clean(Box<Writing>),
     Done(i64),
 }
@@ -226,11 +226,12 @@ impl Cleaning {
         let limit = if scanning.scan.is_full() { limit.min(scanning.reached) } else { limit };
         let transactions = scanning.scan.finish();
         let (source, end) = (self.first_dirty_source(), self.first_dirty);
-        Work::Map(Mapping { source, reader: None, map, end, limit, fresh: transactions.clone(), transactions })
+        let fresh = transactions.clone();
+        Work::Map(Box::new(Mapping { source, reader: None, map, end, limit, fresh, transactions }))
     }
 
     /// One batch further: its keys go into the map.
-    fn map(&mut self, mut mapping: Mapping) -> Result<Work, LogError> {
+    fn map(&mut self, mut mapping: Box<Mapping>) -> Result<Work, LogError> {
         let Some(source) = self.source(mapping.source).filter(|source| source.base < mapping.limit) else {
             return self.begin_clean(mapping);
         };
@@ -284,8 +285,8 @@ impl Cleaning {
         Ok(true)
     }
 
-    fn begin_clean(&mut self, mapping: Mapping) -> Result<Work, LogError> {
-        let Mapping { map, end, fresh, .. } = mapping;
+    fn begin_clean(&mut self, mapping: Box<Mapping>) -> Result<Work, LogError> {
+        let Mapping { map, end, fresh, .. } = *mapping;
         if end <= self.first_dirty {
             return Ok(Work::Done(self.first_dirty));
         }

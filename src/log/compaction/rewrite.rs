@@ -87,10 +87,13 @@ fn empty(batch: &Batch<'_>, keep: Keep, scratch: &mut Scratch) -> Result<Rewritt
         Keep::Header if header.records_count == 0 => return Ok(Rewritten::Same),
         Keep::Offsets if header.records_count == 0 && is_plain => return Ok(Rewritten::Same),
         Keep::Header => like(batch),
+        // Without a timestamp, too: the time index would lead to a record that is not there.
         Keep::Offsets => BatchBuilder::new(header.base_offset).leader_epoch(header.leader_epoch),
     };
     cover(&mut builder, batch)?;
-    builder.cover_timestamp(header.max_timestamp);
+    if keep == Keep::Header {
+        builder.cover_timestamp(header.max_timestamp);
+    }
     Ok(Rewritten::Batch(builder.finish(scratch)))
 }
 

@@ -190,6 +190,11 @@ proptest! {
         prop_assert_eq!(&read_all(&open_unclean(&path, &TopicConfig::default()).unwrap(), 0, 1 << 20), &bytes);
     }
 
+}
+
+proptest! {
+    #![proptest_config(cases(4))]
+
     #[test]
     fn wherever_a_crash_comes_the_log_is_whole(all in given()) {
         let dir = TempDir::new();

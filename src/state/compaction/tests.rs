@@ -55,15 +55,18 @@ fn cleaning_waits_for_its_ratio_or_for_the_longest_lag() {
 
 #[test]
 fn neighbours_become_one_segment_as_long_as_they_fit() {
-    assert_eq!(groups(&[], 100, 100), []);
-    assert_eq!(groups(&three(), 300, 100), [0..3]);
-    assert_eq!(groups(&three(), 299, 100), [0..2, 2..3]);
-    assert_eq!(groups(&three(), 1, 100), [0..1, 1..2, 2..3]);
-    assert_eq!(groups(&three(), 300, 24), [0..2, 2..3], "the time index");
+    let of = |segments: &[SegmentSpan], segment_bytes: u64, index_bytes: u64| -> Vec<(usize, usize)> {
+        groups(segments, segment_bytes, index_bytes).iter().map(|group| (group.start, group.end)).collect()
+    };
+    assert_eq!(of(&[], 100, 100), []);
+    assert_eq!(of(&three(), 300, 100), [(0, 3)]);
+    assert_eq!(of(&three(), 299, 100), [(0, 2), (2, 3)]);
+    assert_eq!(of(&three(), 1, 100), [(0, 1), (1, 2), (2, 3)]);
+    assert_eq!(of(&three(), 300, 24), [(0, 2), (2, 3)], "the time index");
     let far = i64::from(i32::MAX);
-    assert_eq!(groups(&[span(0, 10, 1), span(10, far + 1, 1)], 300, 100), [0..2]);
-    assert_eq!(groups(&[span(0, 10, 1), span(10, far + 2, 1)], 300, 100), [0..1, 1..2]);
-    assert_eq!(groups(&[span(0, 10, 1), span(10, far + 2, 0)], 300, 100), [0..2], "an empty one holds no offset");
+    assert_eq!(of(&[span(0, 10, 1), span(10, far + 1, 1)], 300, 100), [(0, 2)]);
+    assert_eq!(of(&[span(0, 10, 1), span(10, far + 2, 1)], 300, 100), [(0, 1), (1, 2)]);
+    assert_eq!(of(&[span(0, 10, 1), span(10, far + 2, 0)], 300, 100), [(0, 2)], "an empty one holds no offset");
 }
 
 #[test]

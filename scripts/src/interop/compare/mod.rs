@@ -45,6 +45,7 @@ pub(super) fn run(java: &Java, ringmill: &Kind, scratch: &Path, tally: &mut Tall
         if started {
             table_of(java, commands::AFTER_RESTART, &mut sides, tally);
             table_of(java, commands::GROUPS, &mut sides, tally);
+            table_of(java, commands::DIFFERENT, &mut sides, tally);
         }
     }
 }
@@ -140,8 +141,8 @@ mod tests {
 
     #[test]
     fn every_line_names_a_tool() {
-        use super::commands::{AFTER_RESTART, COMMANDS, GROUPS, QUORUM, class};
-        for (_, line) in [COMMANDS, AFTER_RESTART, GROUPS, QUORUM].concat() {
+        use super::commands::{AFTER_RESTART, COMMANDS, DIFFERENT, GROUPS, QUORUM, class};
+        for (_, line) in [COMMANDS, AFTER_RESTART, GROUPS, DIFFERENT, QUORUM].concat() {
             let script = line.split(' ').next().unwrap_or_default();
             assert!(class(script).is_some(), "{line}");
         }

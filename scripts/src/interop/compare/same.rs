@@ -28,6 +28,11 @@ pub(super) fn compare(
     right: &Said,
     look: Look,
 ) -> Result<String, String> {
+    if look == Look::Refused {
+        let known = left.code == 0 && right.code != 0;
+        let now = format!("exit {} and {}", left.code, right.code);
+        return if known { Ok(format!("known: {now}")) } else { Err(format!("{now}: no difference any more?")) };
+    }
     if left.code != right.code {
         return Err(format!("exit {} and {}\n{}\n---\n{}", left.code, right.code, told(left), told(right)));
     }
@@ -103,7 +108,8 @@ fn plain(line: &str, look: Look) -> String {
     for word in line.split_whitespace() {
         words.push(if look == Look::NoNumbers { without_numbers(word) } else { without_times(word) });
     }
-    words.join(" ")
+    // Of finalised features: an offset of the metadata log.
+    after(&words.join(" "), " Epoch: ", "N")
 }
 
 /// Replaces the word that follows `mark`.

@@ -34,6 +34,8 @@ pub(crate) enum What {
         offset: i64,
     },
     Trouble(String),
+    /// It waits to be told to join.
+    Ready,
     /// Another one has its instance id.
     Fenced,
     /// It was told to stop and is kcat, which may drop the record in its hand then although it commits its offset.

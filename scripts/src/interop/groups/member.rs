@@ -3,7 +3,7 @@
 use super::judge::{Event, History, What};
 use crate::process;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -240,6 +240,12 @@ impl Member {
         })
     }
 
+    /// Lets a member with an instance id join.
+    pub(crate) fn join(&mut self) -> Result<(), String> {
+        let input = self.input.as_mut().expect("it is open until the member leaves");
+        input.write_all(b"\n").map_err(|e| format!("{}: {e}", self.name))
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
         self.end();
@@ -338,6 +344,7 @@ fn parse(line: &str) -> Option<(u64, What)> {
             What::Committed { partition: partition.parse().ok()?, offset: number(offset)? }
         }
         ["fenced"] => What::Fenced,
+        ["ready"] => What::Ready,
         ["trouble", ..] => What::Trouble(rest.to_owned()),
         _ => return None,
     };

@@ -77,7 +77,8 @@ impl Scenario {
         run.settle(JOIN, None)
     }
 
-    /// KIP-345: a member that comes back with its instance id in time has its partitions, and no other hears of it.
+    /// KIP-345: a member that comes back with its instance id in time has its partitions, and no other hears of it. In the
+    /// consumer protocol it has to have said that it goes: after a crash the instance id is taken until the session ends.
     fn comes_back_unseen(&self, run: &mut Run<'_>) -> Result<(), String> {
         let (stays, goes) = (&self.roles[0], &self.roles[1]);
         run.start(stays)?;
@@ -85,7 +86,8 @@ impl Scenario {
         run.settle(JOIN, None)?;
         let owned = run.owned(1);
         let heard = run.heard(0);
-        for crash in [true, false] {
+        let crashes: &[bool] = if goes.protocol == Protocol::Classic { &[true, false] } else { &[false] };
+        for &crash in crashes {
             let old = run.members.remove(1);
             if crash {
                 old.kill()
@@ -95,7 +97,11 @@ impl Scenario {
             run.start(goes)?;
             run.settle(self.session() + JOIN, None)?;
             if run.heard(0) != heard {
-                return Err(format!("the other member heard of it when one came back, crash: {crash}"));
+                let seen = run.group.seen();
+                let told = seen.history.events.iter().filter(|event| told(&event.what) || event.what == What::Ended);
+                let told: Vec<String> = told.map(|event| format!("{event:?}")).collect();
+                let told = told.join("\n");
+                return Err(format!("the other member heard of it when one came back, crash: {crash}\n{told}"));
             }
             if run.owned(1) != owned {
                 return Err(format!("{owned:?} became {:?} when it came back, crash: {crash}", run.owned(1)));
@@ -138,8 +144,23 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn start(&mut self, role: &Role) -> Result<(), String> {
-        self.members.push(Member::start(self.world.programs, &self.place, role, &self.group)?);
+        let mut member = self.spare(role)?;
+        if role.instance.is_some() {
+            member.join()?;
+        }
+        self.members.push(member);
         Ok(())
+    }
+
+    /// Starts a member and, when it has an instance id, waits until it needs only a word to join.
+    fn spare(&mut self, role: &Role) -> Result<Member, String> {
+        let member = Member::start(self.world.programs, &self.place, role, &self.group)?;
+        if role.instance.is_some() {
+            let (group, number) = (self.group.clone(), member.number);
+            let ready = move |event: &judge::Event| event.member == number && event.what == What::Ready;
+            self.until(JOIN, "a member is ready", move || group.seen().history.events.iter().any(ready))?;
+        }
+        Ok(member)
     }
 
     /// Waits until the members that there are own everything, and lets them work. `after`: what to measure from now on.
@@ -180,7 +201,6 @@ impl<'a> Run<'a> {
     /// How often a member was told of partitions.
     fn heard(&self, place: usize) -> usize {
         let number = self.members[place].number;
-        let told = |what: &What| matches!(what, What::Assigned { .. } | What::Revoked { .. } | What::Lost { .. });
         self.group.seen().history.events.iter().filter(|event| event.member == number && told(&event.what)).count()
     }
 
@@ -245,6 +265,11 @@ impl Drop for Run<'_> {
     }
 }
 
+/// Whether a member speaks of its partitions.
+fn told(what: &What) -> bool {
+    matches!(what, What::Assigned { .. } | What::Revoked { .. } | What::Lost { .. })
+}
+
 /// The scenarios, the most telling ones first; `quick` runs only those.
 pub(crate) fn all(quick: bool) -> Vec<Scenario> {
     let mut scenarios = Vec::new();
@@ -278,7 +303,10 @@ pub(crate) fn all(quick: bool) -> Vec<Scenario> {
 }
 
 /// Groups of one client: protocol, assignor, and whether it is part of a quick run.
-const TABLE: [(Client, Protocol, Option<&str>, bool); 16] = [
+///
+/// Java 3.9 is here with the classic protocol only. Its consumer protocol is a preview: a new owner was seen to start from
+/// offset 0 although a later offset was committed, and to commit that, with Apache Kafka as the broker.
+const TABLE: [(Client, Protocol, Option<&str>, bool); 15] = [
     (Client::Java, Protocol::Consumer, None, true),
     (Client::Java, Protocol::Classic, Some("range"), true),
     (Client::Confluent, Protocol::Consumer, None, true),
@@ -289,7 +317,6 @@ const TABLE: [(Client, Protocol, Option<&str>, bool); 16] = [
     (Client::Kafkajs, Protocol::Classic, None, true),
     (Client::Sarama, Protocol::Classic, Some("range"), true),
     (Client::Aiokafka, Protocol::Classic, Some("range"), true),
-    (Client::OldJava, Protocol::Consumer, None, false),
     (Client::Java, Protocol::Classic, Some("cooperative-sticky"), false),
     (Client::OldJava, Protocol::Classic, Some("range"), true),
     (Client::KafkaPython, Protocol::Classic, Some("range"), false),

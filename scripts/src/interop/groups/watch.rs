@@ -107,26 +107,29 @@ impl Watch {
         self.lock().get(group).map(|watched| watched.answers.clone()).unwrap_or_default()
     }
 
-    /// Asks for all groups that run, in one call of the JVM.
+    /// Asks for all groups that run, in one call of the JVM. An error tells why some have no new answer.
     pub(crate) fn ask(&self, java: &Java, bootstrap: &str, topic: &str) -> Result<(), String> {
         let groups: Vec<String> =
             self.lock().iter().filter(|(_, watched)| !watched.over).map(|(group, _)| group.clone()).collect();
         let mut request = vec!["committed", bootstrap, topic];
         request.extend(groups.iter().map(String::as_str));
-        let text = java.ask(&request)?.ok()?;
-        let mut found: HashMap<&str, BTreeMap<u32, i64>> =
-            groups.iter().map(|group| (group.as_str(), BTreeMap::new())).collect();
-        for line in text.lines() {
-            let columns: Vec<&str> = line.split('\t').collect();
-            let [group, partition, offset] = columns[..] else { return Err(format!("not a committed offset: {line}")) };
-            let number = |text: &str| text.parse::<i64>().map_err(|e| format!("{line}: {e}"));
-            found.entry(group).or_default().insert(number(partition)? as u32, number(offset)?);
+        let said = java.ask(&request)?;
+        let mut found: HashMap<&str, BTreeMap<u32, i64>> = HashMap::new();
+        for line in said.out.lines() {
+            match line.split('\t').collect::<Vec<&str>>()[..] {
+                [group] => drop(found.insert(group, BTreeMap::new())),
+                [group, partition, offset] => {
+                    let number = |text: &str| text.parse::<i64>().map_err(|e| format!("{line}: {e}"));
+                    found.entry(group).or_default().insert(number(partition)? as u32, number(offset)?);
+                }
+                _ => return Err(format!("not a committed offset: {line}")),
+            }
         }
         let mut all = self.lock();
         for (group, offsets) in found {
             all.entry(group.to_owned()).or_default().answers.push(offsets);
         }
-        Ok(())
+        if said.err.is_empty() { Ok(()) } else { Err(said.err) }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Watched>> {

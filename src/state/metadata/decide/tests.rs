@@ -278,7 +278,7 @@ fn configs_are_changed_one_by_one() {
     ] {
         assert_eq!(step(&[resource]), (format!("{:?}", Err::<(), _>(error)), 0, "-".into()));
     }
-    assert!(step(&[alter(Topic, "t", &[("k", Set, Some(&long))])]).0.starts_with("Err(Invalid"));
+    assert!(step(&[alter(Topic, "t", &[("k", Set, Some(&long))])]).0.starts_with("Err(Refused(Config"));
     let twice = [alter(Topic, "t", &[]), alter(Topic, "t", &[]), alter(Topic, "u", &[("k", Set, Some("v"))])];
     assert_eq!(step(&twice).0, "Err(DuplicateResource) Err(DuplicateResource) Ok(())");
     let decision =
