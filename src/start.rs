@@ -69,7 +69,7 @@ impl Server {
             farewell: Arc::clone(&farewell),
         };
         let mut plan = Plan::new(cores.clone());
-        plan.directories = settings.log_dirs.clone();
+        plan.directories = log_dirs.online().map(|(_, directory)| directory.path.clone()).collect();
         let running = shards::run(plan, move |core| ground.shard(core)).map_err(|error| error.to_string())?;
         let server = Self { running, directories, log_dirs, farewell, broker_epoch, settings };
         server.announce(&cores, began);

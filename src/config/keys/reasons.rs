@@ -10,7 +10,6 @@ const JVM: &str = "it names a class of Java's";
 const TRANSACTIONS: &str = "transactions are not served";
 const SHARE: &str = "share groups are not served";
 const STREAMS: &str = "streams groups are not served";
-const CLEANER: &str = "the log cleaner is not served";
 const QUOTAS: &str = "quotas are not served";
 const METRICS: &str = "it shapes metrics of the JVM";
 const PURGATORY: &str = "waiting requests are forgotten when they end, so there is nothing to purge";
@@ -43,7 +42,6 @@ const REASONS: &[(&str, &str)] = &[
     ("delegation.token.secret.key", "tokens are not served, and whoever sets it relies on them"),
     ("delegation.token.", TOKENS),
     ("delete.records.purgatory.", PURGATORY),
-    ("delete.retention.ms", CLEANER),
     ("early.start.listeners", "every listener is bound before anything else, and answers when all is ready"),
     ("fetch.purgatory.", PURGATORY),
     ("follower.fetch.last.tiered.", TIERED),
@@ -60,11 +58,10 @@ const REASONS: &[(&str, &str)] = &[
     ("leader.imbalance.", REPLICATION),
     ("leader.replication.", REPLICATION),
     ("local.retention.", TIERED),
-    ("log.cleaner.", CLEANER),
+    ("log.cleaner.threads", "each shard has a cleaner of its own"),
     ("log.dir.failure.timeout.ms", "the controller is in this process and hears of a failed directory at once"),
     ("log.local.retention.", TIERED),
     ("log.preallocate", "segments grow as they are written"),
-    ("max.compaction.lag.ms", CLEANER),
     ("max.connection.", CONNECTIONS),
     ("max.connections", CONNECTIONS),
     ("max.connections.", CONNECTIONS),
@@ -73,8 +70,6 @@ const REASONS: &[(&str, &str)] = &[
     ("metadata.max.retention.", "the two newest snapshots and the log behind the older one are kept"),
     ("metric.reporters", METRICS),
     ("metrics.", METRICS),
-    ("min.cleanable.dirty.ratio", CLEANER),
-    ("min.compaction.lag.ms", CLEANER),
     ("num.io.threads", THREADS),
     ("num.network.threads", THREADS),
     ("num.recovery.threads.per.data.dir", THREADS),
