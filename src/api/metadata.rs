@@ -57,7 +57,8 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
 fn creatable(api: &Api, cx: &Context, request: &MetadataRequest<'_>) -> Vec<String> {
     let allowed = api.settings.auto_create_topics_enable && (cx.version < 4 || request.allow_auto_topic_creation);
     let Some(asked) = request.topics.as_ref().filter(|_| allowed) else { return Vec::new() };
-    let names = asked.iter().filter_map(|topic| topic.name.as_deref());
+    let by_name = asked.iter().filter(|topic| topic.topic_id == Uuid::ZERO);
+    let names = by_name.filter_map(|topic| topic.name.as_deref());
     names.filter(|name| api.router.topic(name).is_none()).map(str::to_owned).collect()
 }
 
@@ -98,6 +99,8 @@ fn one(
     operations: i32,
     refused: &Refused,
 ) -> MetadataResponseTopic<'static> {
+    // Java's consumers ask for an id and leave the name empty rather than null: the id counts.
+    let name = name.filter(|_| id == Uuid::ZERO);
     let found = match name {
         Some(name) => image.topic(name),
         None => image.topic_by_id(&id),
