@@ -99,7 +99,8 @@ impl Log {
         let bases = tidy(&dir)?;
         let mut opened = Opened::default();
         let loaded = load_segments(&dir, &bases)?;
-        let snapshot = snapshots::newest_valid(&dir, i64::MAX)?;
+        let log_start = hints.log_start.max(bases.first().copied().unwrap_or(0));
+        let snapshot = snapshots::newest_valid(&dir, log_start, i64::MAX)?;
         let snapshot_offset = snapshot.as_ref().map_or(i64::MIN, |snapshot| snapshot.offset);
         let mut recovery = Recovery { dir: &dir, config, from: snapshot_offset, replay, opened: &mut opened };
         let segments = recover(loaded, hints, snapshot, &mut recovery)?;
@@ -158,7 +159,7 @@ impl Log {
     }
 
     fn replay_again(&self, replay: &mut dyn FnMut(Replayed<'_>)) -> Result<(), LogError> {
-        let snapshot = snapshots::newest_valid(&self.dir, self.log_end_offset())?;
+        let snapshot = snapshots::newest_valid(&self.dir, self.log_start, self.log_end_offset())?;
         let from = snapshot.as_ref().map_or(i64::MIN, |snapshot| snapshot.offset);
         replay(Replayed::Start(snapshot));
         self.segments().try_for_each(|segment| Ok(replay_headers(segment, from, replay)?))

@@ -90,9 +90,11 @@ pub(crate) fn write(dir: &Path, offset: i64, bytes: &[u8]) -> Result<File, LogEr
     Ok(file)
 }
 
-/// The newest snapshot of at most `offset` that is whole. Newer ones that are damaged are removed.
-pub(crate) fn newest_valid(dir: &Path, offset: i64) -> Result<Option<Snapshot>, LogError> {
-    for candidate in list(dir)?.into_iter().rev().filter(|candidate| *candidate <= offset) {
+/// The newest snapshot above `log_start` and of at most `offset` that is whole. Newer ones that are damaged are removed.
+/// One at or below the log start tells of nothing that is still there (Kafka's `ProducerStateManager.truncateAndReload`).
+pub(crate) fn newest_valid(dir: &Path, log_start: i64, offset: i64) -> Result<Option<Snapshot>, LogError> {
+    let in_range = |candidate: &i64| *candidate > log_start && *candidate <= offset;
+    for candidate in list(dir)?.into_iter().rev().filter(in_range) {
         let path = offset_file(dir, candidate, SNAPSHOT);
         if let Some(entries) = read(&path)? {
             return Ok(Some(Snapshot { offset: candidate, entries }));
@@ -208,11 +210,12 @@ mod tests {
         write(dir.path(), 10, &encode(&[entry(1)])).unwrap();
         write(dir.path(), 20, &encode(&[entry(2)])).unwrap();
         write(dir.path(), 30, b"no snapshot").unwrap();
-        let newest = newest_valid(dir.path(), i64::MAX).unwrap();
+        let newest = newest_valid(dir.path(), 0, i64::MAX).unwrap();
         assert_eq!(newest, Some(Snapshot { offset: 20, entries: vec![entry(2)] }));
         assert_eq!(list(dir.path()).unwrap(), [10, 20]);
-        assert_eq!(newest_valid(dir.path(), 19).unwrap().unwrap().offset, 10);
-        assert_eq!(newest_valid(dir.path(), 9).unwrap(), None);
+        assert_eq!(newest_valid(dir.path(), 0, 19).unwrap().unwrap().offset, 10);
+        assert_eq!(newest_valid(dir.path(), 10, 19).unwrap(), None);
+        assert_eq!(newest_valid(dir.path(), 0, 9).unwrap(), None);
         remove_above(dir.path(), 10).unwrap();
         assert_eq!(list(dir.path()).unwrap(), [10]);
     }

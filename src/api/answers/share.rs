@@ -1,6 +1,7 @@
 //! Share groups (KIP-932) and the state that their coordinator keeps: not served yet. Refused as Apache Kafka refuses
 //! them where `share.version` is 0.
 
+use wire::ErrorCode;
 use wire::generated::delete_share_group_state_response as delete_state_response;
 use wire::generated::describe_share_group_offsets_response::{
     DescribeShareGroupOffsetsResponse, DescribeShareGroupOffsetsResponseGroup,
@@ -26,11 +27,12 @@ pub(in crate::api) fn heartbeat(_: &Api, cx: &Context) -> Answer {
     Ok(cx.reply(&ShareGroupHeartbeatResponse { error_code, error_message, ..Default::default() }))
 }
 
+/// There is none.
 pub(in crate::api) fn describe(_: &Api, cx: &Context) -> Answer {
     let request: ShareGroupDescribeRequest<'_> = cx.decode()?;
     let groups = request.group_ids.iter().map(|group| DescribedGroup {
-        error_code: NOT_SERVED,
-        error_message: text(SHARE_GROUPS),
+        error_code: ErrorCode::GroupIdNotFound as i16,
+        error_message: Some(format!("Group {group} not found.").into()),
         group_id: group.as_ref().into(),
         ..Default::default()
     });

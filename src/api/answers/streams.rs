@@ -1,5 +1,6 @@
 //! Streams groups (KIP-1071): not served yet. Refused as Apache Kafka refuses them where `streams.version` is 0.
 
+use wire::ErrorCode;
 use wire::generated::streams_group_describe_response::{DescribedGroup, StreamsGroupDescribeResponse};
 use wire::messages::{StreamsGroupDescribeRequest, StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse};
 
@@ -11,11 +12,12 @@ pub(in crate::api) fn heartbeat(_: &Api, cx: &Context) -> Answer {
     Ok(cx.reply(&StreamsGroupHeartbeatResponse { error_code, error_message, ..Default::default() }))
 }
 
+/// There is none.
 pub(in crate::api) fn describe(_: &Api, cx: &Context) -> Answer {
     let request: StreamsGroupDescribeRequest<'_> = cx.decode()?;
     let groups = request.group_ids.iter().map(|group| DescribedGroup {
-        error_code: NOT_SERVED,
-        error_message: text(STREAMS_GROUPS),
+        error_code: ErrorCode::GroupIdNotFound as i16,
+        error_message: Some(format!("Group {group} not found.").into()),
         group_id: group.as_ref().into(),
         ..Default::default()
     });
