@@ -14,9 +14,9 @@ use wire::records::BatchHeader;
 use crate::client::{Client, Topic, accepted};
 use crate::discard::{self, Answer};
 use crate::failure::{Doing, Failure};
+use crate::lanes::poll_once;
 use crate::measure::{Clock, Latencies, seconds};
 use crate::processes::Usage;
-use crate::produce::poll_once;
 use crate::protocol::{self, Wanted};
 use crate::replies::Replies;
 

@@ -13,6 +13,7 @@ mod e2e;
 mod environment;
 mod failure;
 mod fetch;
+mod lanes;
 mod lifecycle;
 mod measure;
 mod null_broker;

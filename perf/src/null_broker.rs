@@ -26,7 +26,7 @@ use wire::{ApiKey, Decoder, Encoder, Message, Records, Uuid};
 
 use crate::batch;
 use crate::failure::{Doing, Failure};
-use crate::produce::poll_once;
+use crate::lanes::poll_once;
 use crate::protocol::answer_frame;
 use crate::replies::Replies;
 
