@@ -124,7 +124,7 @@ impl Topic {
 }
 
 /// The first address a `host:port` stands for.
-fn resolve(address: &str) -> Result<SocketAddr, Failure> {
+pub(crate) fn resolve(address: &str) -> Result<SocketAddr, Failure> {
     let addresses = address.to_socket_addrs().doing("resolve an address")?;
     addresses.into_iter().next().ok_or_else(|| Failure::Setup(format!("{address} stands for no address")))
 }

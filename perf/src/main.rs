@@ -8,6 +8,7 @@
 mod batch;
 mod broker;
 mod client;
+mod coordinator;
 mod discard;
 mod e2e;
 mod environment;
@@ -17,6 +18,7 @@ mod lanes;
 mod lifecycle;
 mod measure;
 mod null_broker;
+mod offset_commit;
 mod processes;
 mod produce;
 mod protocol;
@@ -42,6 +44,8 @@ enum Command {
     Fetch(fetch::Args),
     /// Write and read one record at a time at a fixed rate; latency counts from the intended time
     E2e(e2e::Args),
+    /// Commit offsets of groups without members as fast as the coordinator answers, or at a fixed rate
+    OffsetCommit(offset_commit::Args),
     /// Answer Produce and Fetch without keeping anything: the load's own limit
     NullBroker(null_broker::Args),
     /// From the start of a command on an empty directory to the first answered request
@@ -61,6 +65,7 @@ fn main() {
         Command::Produce(args) => produce::run(&args).map(|v| println!("{v}")),
         Command::Fetch(args) => fetch::run(&args).map(|v| println!("{v}")),
         Command::E2e(args) => e2e::run(&args).map(|v| println!("{v}")),
+        Command::OffsetCommit(args) => offset_commit::run(&args).map(|v| println!("{v}")),
         Command::NullBroker(args) => null_broker::run(&args),
         Command::StartTime(args) => lifecycle::start_time(&args).map(|v| println!("{v}")),
         Command::RecoverTime(args) => lifecycle::recover_time(&args).map(|v| println!("{v}")),

@@ -157,7 +157,7 @@ pub(crate) fn fetched(head: &[u8]) -> Result<(i32, Fetched), Failure> {
 }
 
 /// A compact array of one element begins.
-fn one(d: &mut Decoder<'_>) -> Result<(), Failure> {
+pub(crate) fn one(d: &mut Decoder<'_>) -> Result<(), Failure> {
     if d.uvarint()? == 2 { Ok(()) } else { Err(Failure::Malformed("one topic and one partition were asked for")) }
 }
 
