@@ -140,6 +140,7 @@ mod tests {
     fn a_group_is_kept_where_java_would_look() {
         // "perf".hashCode() is 3437289; "polygenelubricants".hashCode() is the least int there is.
         assert_eq!(offsets_partition("perf"), 39);
+        assert_eq!(offsets_partition("consumers"), 33); // of -421004483
         assert_eq!(offsets_partition("polygenelubricants"), 0);
         let groups: Vec<String> = (0..32).map(|n| format!("perf-offset-commit-32x1-7-{n}")).collect();
         assert!(offsets_partitions(&groups) >= 20, "{}", offsets_partitions(&groups));

@@ -10,7 +10,7 @@ use wire::records::Codec;
 use crate::broker::{Broker, Home, Kind, Place};
 use crate::client::{Client, accepted};
 use crate::failure::{Doing, Failure};
-use crate::{batch, processes, protocol};
+use crate::{batch, load, processes, protocol};
 
 const TOPIC: &str = "perf-lifecycle";
 const START_MAX: Duration = Duration::from_secs(90);
@@ -20,6 +20,8 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Load before SIGKILL: the same bytes whatever the broker could take.
 const KILL_LOAD_RATE: u32 = 1500;
 const KILL_LOAD: Duration = Duration::from_secs(4);
+/// Thousands of members have to join before anything is measured, in waves that would each wait for 6 s by default.
+const JOINABLE: &str = "group.initial.rebalance.delay.ms=300\n";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -107,6 +109,21 @@ pub(crate) fn idle_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value,
     let used = processes::cpu_seconds(broker.pid()).zip(before).map(|(now, before)| now - before);
     let resident = processes::resident_bytes(broker.pid()).map(|bytes| bytes as f64 / f64::from(1 << 20));
     Ok(json!({ "kind": "idle", "resident_mib": resident, "cpu_percent": used.map(|s| s / IDLE.as_secs_f64() * 100.0) }))
+}
+
+/// CPU use and memory of groups that only send heartbeats. `options`: of the load, see `idle_groups.rs`.
+pub(crate) fn idle_groups_once(
+    kind: &Kind,
+    place: &Place,
+    load_place: &Place,
+    dir: &Path,
+    options: &str,
+) -> Result<Value, Failure> {
+    let mut broker = Broker::start(kind, Home::create(dir, &kind.name, JOINABLE)?, place)?;
+    broker.wait_ready(START_MAX)?;
+    let result = load::run(&broker, load_place, "idle-groups", "perf-idle", options)?;
+    broker.check_alive()?;
+    Ok(result)
 }
 
 fn spawn_load(address: &str) -> Result<Child, Failure> {

@@ -14,11 +14,17 @@ mod e2e;
 mod environment;
 mod failure;
 mod fetch;
+mod gathering;
+mod group_join;
+mod idle_groups;
 mod lanes;
 mod lifecycle;
+mod load;
 mod measure;
+mod member;
 mod null_broker;
 mod offset_commit;
+mod pipe;
 mod processes;
 mod produce;
 mod protocol;
@@ -46,6 +52,10 @@ enum Command {
     E2e(e2e::Args),
     /// Commit offsets of groups without members as fast as the coordinator answers, or at a fixed rate
     OffsetCommit(offset_commit::Args),
+    /// Members that join a group at once, until it has settled
+    GroupJoin(group_join::Args),
+    /// Groups whose members only send heartbeats
+    IdleGroups(idle_groups::Args),
     /// Answer Produce and Fetch without keeping anything: the load's own limit
     NullBroker(null_broker::Args),
     /// From the start of a command on an empty directory to the first answered request
@@ -66,6 +76,8 @@ fn main() {
         Command::Fetch(args) => fetch::run(&args).map(|v| println!("{v}")),
         Command::E2e(args) => e2e::run(&args).map(|v| println!("{v}")),
         Command::OffsetCommit(args) => offset_commit::run(&args).map(|v| println!("{v}")),
+        Command::GroupJoin(args) => group_join::run(&args).map(|v| println!("{v}")),
+        Command::IdleGroups(args) => idle_groups::run(&args).map(|v| println!("{v}")),
         Command::NullBroker(args) => null_broker::run(&args),
         Command::StartTime(args) => lifecycle::start_time(&args).map(|v| println!("{v}")),
         Command::RecoverTime(args) => lifecycle::recover_time(&args).map(|v| println!("{v}")),

@@ -46,7 +46,7 @@ pub(crate) fn table(text: &str) -> Result<String, Failure> {
     }
     let _ = writeln!(out, " unit | ratio | goal | met |\n|---|{}---|---:|---:|---|", "---:|".repeat(brokers.len()));
     for scenario in scenario::ALL {
-        if lines.iter().any(|line| line.scenario == scenario.name) {
+        if lines.iter().any(|line| line.scenario == scenario.measured_by()) {
             row(&mut out, scenario, &lines, &brokers);
         }
     }
@@ -68,7 +68,7 @@ fn figures(lines: &[Line], scenario: &str, broker: &str, path: &str) -> Vec<f64>
 
 fn row(out: &mut String, scenario: &Scenario, lines: &[Line], brokers: &[&str]) {
     let all: Vec<Vec<f64>> =
-        brokers.iter().map(|broker| figures(lines, scenario.name, broker, scenario.figure)).collect();
+        brokers.iter().map(|broker| figures(lines, scenario.measured_by(), broker, scenario.figure)).collect();
     let _ = write!(out, "| {}: {} |", scenario.name, scenario.about);
     for figures in &all {
         let _ = write!(out, " {} |", median(figures).map_or("-".to_owned(), number));
@@ -108,17 +108,26 @@ const DETAILS: &[(&str, &str, f64)] = &[
     ("/first_answer_ms", "first answer ms", 1.0),
     ("/first_ack_ms", "first ack ms", 1.0),
     ("/cpu_percent", "idle CPU %", 1.0),
+    ("/first_share_ms", "first share ms", 1.0),
+    ("/generation", "generation", 1.0),
+    ("/heartbeats_per_s", "heartbeats/s", 1.0),
+    ("/resident_before_mib", "MiB before", 1.0),
+    ("/resident_joined_mib", "MiB joined", 1.0),
+    ("/resident_end_mib", "MiB at the end", 1.0),
 ];
 
 fn details(out: &mut String, lines: &[Line], brokers: &[&str]) {
     for scenario in scenario::ALL {
         for broker in brokers {
-            let rounds = figures(lines, scenario.name, broker, scenario.figure);
+            let rounds = figures(lines, scenario.measured_by(), broker, scenario.figure);
             if rounds.is_empty() {
                 continue;
             }
             let all: Vec<String> = rounds.iter().map(|f| number(*f)).collect();
             let _ = write!(out, "\n- {} {broker}: rounds {} {}", scenario.name, all.join(", "), scenario.unit);
+            if scenario.measured_by() != scenario.name {
+                continue;
+            }
             for (path, name, factor) in DETAILS {
                 if let Some(median) = median(&figures(lines, scenario.name, broker, path)) {
                     let _ = write!(out, "; {name} {}", number(median * factor));
@@ -194,6 +203,15 @@ mod tests {
         assert!(table.contains("| 3.00 | 1.00 | GiB/s | 3.00x (2.00-4.00) | >= 2x | yes |"), "{table}");
         assert!(table.contains("rounds 2.00, 4.00, 3.00 GiB/s"), "{table}");
         assert!(table.contains("others used 0.30 cores"), "{table}");
+    }
+
+    #[test]
+    fn one_result_has_a_row_for_each_of_its_figures() {
+        let text = r#"{"scenario":"idle-groups","broker":"a","round":0,"result":{"cpu_percent":1.5,"resident_growth_mib":70}}"#;
+        let table = table(text).unwrap();
+        assert!(table.contains("| 1.50 | % of a core | - | < 2 | yes |"), "{table}");
+        assert!(table.contains("| 70.0 | MiB | - | < 64 | no |"), "{table}");
+        assert!(table.contains("- idle-groups-rss a: rounds 70.0 MiB\n"), "{table}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::broker::{Broker, Home, Kind, Place};
 use crate::client::Client;
 use crate::failure::{Doing, Failure};
 use crate::scenario::{self, Scenario, Work};
-use crate::{environment, lifecycle, processes, report};
+use crate::{environment, lifecycle, load, processes, report};
 
 const READY_MAX: Duration = Duration::from_secs(90);
 /// A warm-up ends when this many runs in a row differ by less than the tolerance, or after the most.
@@ -71,6 +71,10 @@ impl Args {
     fn place(&self) -> Place {
         Place { cores: self.broker_core.clone(), nice: self.nice }
     }
+
+    fn load_place(&self) -> Place {
+        Place { cores: self.load_core.clone(), nice: self.nice }
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -78,12 +82,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let scenarios = select(&args.scenarios)?;
     touch_memory(args.touch_gib);
     let mut record = Record::create(args)?;
-    let (lifecycle, load): (Vec<&Scenario>, Vec<&Scenario>) =
-        scenarios.into_iter().partition(|s| matches!(s.work, Work::Start | Work::Restart | Work::IdleMemory));
+    let (fresh, load): (Vec<&Scenario>, Vec<&Scenario>) =
+        scenarios.into_iter().partition(|scenario| scenario.work.needs_fresh_broker());
     if !load.is_empty() {
         compare_under_load(args, &load, &mut record)?;
     }
-    for scenario in lifecycle {
+    for scenario in fresh {
         for round in 0..args.rounds {
             for kind in &args.brokers {
                 let result = live_once(args, scenario, kind)?;
@@ -94,21 +98,35 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     record.finish()
 }
 
+/// What to run, each once: a row that shows a second figure of another's results is measured by that one.
 fn select(names: &[String]) -> Result<Vec<&'static Scenario>, Failure> {
-    if names.is_empty() {
-        return Ok(scenario::ALL.iter().collect());
+    let all = scenario::ALL.iter().map(|scenario| scenario.name);
+    let asked: Vec<&str> = if names.is_empty() { all.collect() } else { names.iter().map(String::as_str).collect() };
+    let mut chosen: Vec<&'static Scenario> = Vec::new();
+    for name in asked {
+        let measured = scenario::named(name).and_then(|asked| scenario::named(asked.measured_by()));
+        let Some(scenario) = measured else {
+            let known = scenario::ALL.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
+            return Err(Failure::Setup(format!("no scenario {name}; there are {known}")));
+        };
+        if !chosen.iter().any(|known| known.name == scenario.name) {
+            chosen.push(scenario);
+        }
     }
-    let known = || scenario::ALL.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
-    let find = |n: &String| {
-        scenario::named(n).ok_or_else(|| Failure::Setup(format!("no scenario {n}; there are {}", known())))
-    };
-    names.iter().map(find).collect()
+    Ok(chosen)
 }
 
 fn live_once(args: &Args, scenario: &Scenario, kind: &Kind) -> Result<Value, Failure> {
     match scenario.work {
         Work::Start => lifecycle::start_once(kind, &args.place(), &args.dir),
         Work::Restart => lifecycle::restart_once(kind, &args.place(), &args.dir),
+        Work::IdleGroups { groups, members, connections, seconds } => {
+            let options = format!(
+                "--groups {groups} --members {members} --connections {connections} --duration {}",
+                seconds * args.scale
+            );
+            lifecycle::idle_groups_once(kind, &args.place(), &args.load_place(), &args.dir, &options)
+        }
         _ => {
             let both = Place { cores: format!("{},{}", args.broker_core, args.load_core), nice: args.nice };
             lifecycle::idle_once(kind, &both, &args.dir)
@@ -219,16 +237,13 @@ impl Turn<'_> {
         let ramp = if part < 1.0 { 0.5 } else { 1.0 };
         match self.scenario.work {
             Work::Produce { connections, in_flight, record_size, batch_size, partitions, seconds, requests_max } => {
-                let topic = self.create_topic(partitions)?;
                 let count = (requests_max as f64 * part) as u64;
                 let options = format!(
                     "--partitions {partitions} --connections {connections} --in-flight {in_flight} --record-size {record_size} \
                      --batch-size {batch_size} --ramp {ramp} --duration {} --count {count}",
                     seconds * part
                 );
-                let result = self.load("produce", &topic, &options)?;
-                self.delete_topic(&topic)?;
-                Ok(result)
+                self.load_new_topic(partitions, "produce", &options)
             }
             Work::Fetch { connections, partitions, max_bytes, receive, seconds, .. } => {
                 let duration = seconds * part;
@@ -241,15 +256,30 @@ impl Turn<'_> {
                 self.load("fetch", self.scenario.name, &options)
             }
             Work::EndToEnd { rate, record_size, seconds } => {
-                let topic = self.create_topic(1)?;
                 let duration = seconds * part;
                 let options = format!("--rate {rate} --record-size {record_size} --ramp {ramp} --duration {duration}");
-                let result = self.load("e2e", &topic, &options)?;
-                self.delete_topic(&topic)?;
-                Ok(result)
+                self.load_new_topic(1, "e2e", &options)
+            }
+            Work::OffsetCommit { connections, in_flight, partitions, seconds } => {
+                let duration = seconds * part;
+                let options = format!(
+                    "--partitions {partitions} --connections {connections} --in-flight {in_flight} --ramp {ramp} --duration {duration}"
+                );
+                self.load_new_topic(partitions, "offset-commit", &options)
+            }
+            Work::GroupJoin { members, partitions, protocol } => {
+                let options = format!("--partitions {partitions} --members {members} --protocol {}", protocol.name());
+                self.load_new_topic(partitions, "group-join", &options)
             }
             _ => Err(Failure::Setup(format!("{} is no load", self.scenario.name))),
         }
+    }
+
+    fn load_new_topic(&mut self, partitions: usize, command: &str, options: &str) -> Result<Value, Failure> {
+        let topic = self.create_topic(partitions)?;
+        let result = self.load(command, &topic, options)?;
+        self.delete_topic(&topic)?;
+        Ok(result)
     }
 
     fn preload(&mut self, partitions: usize, bytes: u64) -> Result<(), Failure> {
@@ -294,23 +324,8 @@ impl Turn<'_> {
         Client::connect(&self.broker.home.address, Duration::from_secs(30))
     }
 
-    /// Runs this program as the load, on the load's core.
     fn load(&self, command: &str, topic: &str, options: &str) -> Result<Value, Failure> {
-        let this = std::env::current_exe().doing("find this program")?;
-        let pid = self.broker.pid().to_string();
-        let output = Command::new("nice")
-            .args([&format!("-n{}", self.args.nice), "taskset", "-c", &self.args.load_core])
-            .arg(this)
-            .args([command, "--bootstrap", &self.broker.home.address, "--topic", topic, "--watch-pid", &pid])
-            .args(options.split_whitespace())
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .doing("run the load")?;
-        if !output.status.success() {
-            return Err(Failure::Setup(format!("the load against {} failed: {command} {options}", self.broker.name)));
-        }
-        serde_json::from_slice(&output.stdout).map_err(|_| Failure::Malformed("the load's result"))
+        load::run(self.broker, &self.args.load_place(), command, topic, options)
     }
 }
 
@@ -403,5 +418,21 @@ impl Record {
         print!("{table}");
         eprintln!("raw: {}", self.lines.display());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_figure_is_measured_once_by_the_first() {
+        let names = |asked: &[&str]| -> Vec<&str> {
+            let asked: Vec<String> = asked.iter().map(|name| (*name).to_owned()).collect();
+            select(&asked).unwrap().iter().map(|scenario| scenario.name).collect()
+        };
+        assert_eq!(names(&["idle-groups-rss", "start", "idle-groups"]), ["idle-groups", "start"]);
+        assert_eq!(names(&[]).len(), scenario::ALL.len() - 1);
+        assert!(select(&["none".to_owned()]).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! The work that brokers are compared by, and what is asked of ringmill there.
 
 use crate::fetch::Receive;
+use crate::member::GroupProtocol;
 
 /// One row of the table in the README.
 pub(crate) struct Scenario {
@@ -36,9 +37,46 @@ pub(crate) enum Work {
         record_size: usize,
         seconds: f64,
     },
+    /// Each connection for a group of its own.
+    OffsetCommit {
+        connections: usize,
+        in_flight: usize,
+        partitions: usize,
+        seconds: f64,
+    },
+    GroupJoin {
+        members: usize,
+        partitions: usize,
+        protocol: GroupProtocol,
+    },
     Start,
     Restart,
     IdleMemory,
+    IdleGroups {
+        groups: usize,
+        members: usize,
+        connections: usize,
+        seconds: f64,
+    },
+    /// Nothing of its own: another figure of the scenario with this name.
+    SameAs(&'static str),
+}
+
+impl Work {
+    /// What is measured is the broker's life, or its growth: each round has a new one.
+    pub(crate) fn needs_fresh_broker(&self) -> bool {
+        matches!(self, Work::Start | Work::Restart | Work::IdleMemory | Work::IdleGroups { .. })
+    }
+}
+
+impl Scenario {
+    /// The scenario whose results have the figure.
+    pub(crate) fn measured_by(&self) -> &'static str {
+        match self.work {
+            Work::SameAs(name) => name,
+            _ => self.name,
+        }
+    }
 }
 
 /// Against the second broker, absolute, or not asked for.
@@ -148,6 +186,39 @@ pub(crate) const ALL: &[Scenario] = &[
         goal: Goal::TimesAtMost(1.0 / 3.0),
     },
     Scenario {
+        name: "offset-commit",
+        about: "one offset a request, 32 connections with a group each, 1 in flight",
+        work: commits(1),
+        figure: "/requests_per_s",
+        unit: "commits/s",
+        goal: Goal::TimesAtLeast(5.0),
+    },
+    Scenario {
+        name: "offset-commit-5",
+        about: "one offset a request, 32 connections with a group each, 5 in flight",
+        work: commits(5),
+        figure: "/requests_per_s",
+        unit: "commits/s",
+        goal: Goal::TimesAtLeast(5.0),
+    },
+    // Both brokers wait for members, and members wait for their next heartbeat: the ratio can be little below 1.
+    Scenario {
+        name: "group-join-100",
+        about: "100 members of a classic group join at once, until it has settled",
+        work: join(GroupProtocol::Classic),
+        figure: "/settled_ms",
+        unit: "ms",
+        goal: Goal::TimesAtMost(1.0),
+    },
+    Scenario {
+        name: "group-join-100-consumer",
+        about: "100 members of a consumer group join at once, until it has settled",
+        work: join(GroupProtocol::Consumer),
+        figure: "/settled_ms",
+        unit: "ms",
+        goal: Goal::TimesAtMost(1.0),
+    },
+    Scenario {
         name: "start",
         about: "start on an empty directory to the first answered request",
         work: Work::Start,
@@ -171,6 +242,22 @@ pub(crate) const ALL: &[Scenario] = &[
         unit: "MiB",
         goal: Goal::Below(64.0),
     },
+    Scenario {
+        name: "idle-groups",
+        about: "CPU time of 1,000 groups of 5 members that only send heartbeats, every 3 s over 20 connections",
+        work: Work::IdleGroups { groups: 1000, members: 5, connections: 20, seconds: 20.0 },
+        figure: "/cpu_percent",
+        unit: "% of a core",
+        goal: Goal::Below(2.0),
+    },
+    Scenario {
+        name: "idle-groups-rss",
+        about: "what resident memory grew by for these groups",
+        work: Work::SameAs("idle-groups"),
+        figure: "/resident_growth_mib",
+        unit: "MiB",
+        goal: Goal::Below(64.0),
+    },
 ];
 
 const fn small(in_flight: usize) -> Work {
@@ -183,6 +270,14 @@ const fn small(in_flight: usize) -> Work {
         seconds: 8.0,
         requests_max: 3 * GIB / 1024,
     }
+}
+
+const fn commits(in_flight: usize) -> Work {
+    Work::OffsetCommit { connections: 32, in_flight, partitions: 8, seconds: 8.0 }
+}
+
+const fn join(protocol: GroupProtocol) -> Work {
+    Work::GroupJoin { members: 100, partitions: 100, protocol }
 }
 
 const fn hot(connections: usize, max_bytes: i32, receive: Receive) -> Work {
