@@ -98,6 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<Value, Failure> {
         "kind": "idle-groups", "groups": args.groups, "members": args.members, "connections": args.connections,
         "joined_ms": joined_ns as f64 / 1e6, "seconds": elapsed, "heartbeats": beats, "heartbeats_per_s": beats as f64 / elapsed,
         "cpu_percent": used["broker"].as_f64().map(|s| s / elapsed * 100.0), "cpu_s": used,
+        "broker_cpu_us_per_request": used["broker"].as_f64().map(|s| s * 1e6 / beats as f64),
         "resident_before_mib": resident_before, "resident_joined_mib": resident_joined, "resident_end_mib": resident,
         "resident_growth_mib": resident.zip(resident_before).map(|(now, before)| now - before),
     }))

@@ -367,3 +367,118 @@ impl Consumer {
         Ok(Duration::ZERO)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::generated::consumer_group_heartbeat_response::{Assignment, TopicPartitions as Assigned};
+    use wire::generated::join_group_response::JoinGroupResponseMember;
+    use wire::header::RequestHeader;
+
+    const TOPIC_ID: Uuid = Uuid(7);
+
+    fn group(partitions: i32) -> Group {
+        Group { name: "g".to_owned(), topic: "t".to_owned(), topic_id: TOPIC_ID, partitions }
+    }
+
+    /// What the member asks next, without header.
+    fn asked<T>(member: &Member, version: i16, read: impl Fn(&mut Decoder<'_>) -> T) -> T {
+        let frame = member.request();
+        let mut d = Decoder::new(&frame[4..]);
+        let header = RequestHeader::decode(&mut d, 2).unwrap();
+        assert_eq!(header.api_version, version);
+        read(&mut d)
+    }
+
+    fn answer<'a, M: Message<'a>>(member: &mut Member, key: ApiKey, version: i16, body: &M) -> Duration {
+        member.answered(&protocol::answer_frame(key, version, 0, body).buf[4..]).unwrap()
+    }
+
+    fn joined(member: &mut Member, body: &JoinGroupResponse<'_>) -> Duration {
+        answer(member, ApiKey::JoinGroup, JOIN_GROUP, body)
+    }
+
+    fn join_id(member: &Member) -> String {
+        asked(member, JOIN_GROUP, |d| JoinGroupRequest::decode(d, JOIN_GROUP).unwrap().member_id.into_owned())
+    }
+
+    #[test]
+    fn a_leader_joins_assigns_and_joins_again() {
+        let mut member = Member::new(GroupProtocol::Classic, group(3), 0);
+        assert_eq!(join_id(&member), "");
+        let code = ErrorCode::MemberIdRequired.code();
+        joined(&mut member, &JoinGroupResponse { error_code: code, member_id: "b".into(), ..Default::default() });
+        assert_eq!(join_id(&member), "b");
+        let one = |id: &'static str| JoinGroupResponseMember { member_id: id.into(), ..Default::default() };
+        let members = vec![one("b"), one("a")];
+        let body = JoinGroupResponse { generation_id: 4, member_id: "b".into(), members, ..Default::default() };
+        assert_eq!(joined(&mut member, &body), Duration::ZERO);
+        let assignments: Vec<Vec<i32>> = asked(&member, SYNC_GROUP, |d| {
+            let request = SyncGroupRequest::decode(d, SYNC_GROUP).unwrap();
+            request.assignments.iter().map(|share| assigned("t", &share.assignment).unwrap()).collect()
+        });
+        assert_eq!(assignments, [vec![0], vec![1, 2]]);
+        assert!(member.share().is_none());
+
+        let (_, share) = assign(&group(3), vec!["a".to_owned(), "b".to_owned()]).remove(1);
+        let body = SyncGroupResponse { assignment: share.into(), ..Default::default() };
+        assert_eq!(answer(&mut member, ApiKey::SyncGroup, SYNC_GROUP, &body), HEARTBEAT_INTERVAL);
+        assert_eq!(member.share(), Some(&Share { generation: 4, partitions: vec![1, 2] }));
+
+        let beat = |error_code: ErrorCode| HeartbeatResponse { error_code: error_code.code(), ..Default::default() };
+        answer(&mut member, ApiKey::Heartbeat, HEARTBEAT, &beat(ErrorCode::NotCoordinator));
+        assert!(member.share().is_some(), "the coordinator moves, the group stays");
+        answer(&mut member, ApiKey::Heartbeat, HEARTBEAT, &beat(ErrorCode::RebalanceInProgress));
+        assert!(member.share().is_none());
+        assert_eq!(join_id(&member), "b");
+    }
+
+    #[test]
+    fn what_no_client_survives_ends_the_run() {
+        let mut member = Member::new(GroupProtocol::Classic, group(1), 0);
+        let code = ErrorCode::GroupAuthorizationFailed.code();
+        let body = JoinGroupResponse { error_code: code, ..Default::default() };
+        let frame = protocol::answer_frame(ApiKey::JoinGroup, JOIN_GROUP, 0, &body).buf;
+        let failure = member.answered(&frame[4..]).unwrap_err();
+        assert_eq!(failure.to_string(), format!("JoinGroup is answered with error code {code}"));
+    }
+
+    /// Epoch and owned partitions of the next heartbeat.
+    fn beat(member: &Member) -> (i32, Option<Vec<i32>>) {
+        asked(member, CONSUMER_GROUP_HEARTBEAT, |d| {
+            let request = ConsumerGroupHeartbeatRequest::decode(d, CONSUMER_GROUP_HEARTBEAT).unwrap();
+            let owned = request.topic_partitions.map(|topics| topics.into_iter().flat_map(|t| t.partitions).collect());
+            (request.member_epoch, owned)
+        })
+    }
+
+    fn told(member: &mut Member, epoch: i32, partitions: Option<&[i32]>, code: i16) -> Duration {
+        let one = |p: &[i32]| Assigned { topic_id: TOPIC_ID, partitions: p.to_vec() };
+        let assignment = partitions.map(|p| Assignment { topic_partitions: vec![one(p)] });
+        let body = ConsumerGroupHeartbeatResponse {
+            error_code: code,
+            member_epoch: epoch,
+            heartbeat_interval_ms: 5000,
+            assignment,
+            ..Default::default()
+        };
+        answer(member, ApiKey::ConsumerGroupHeartbeat, CONSUMER_GROUP_HEARTBEAT, &body)
+    }
+
+    #[test]
+    fn a_share_counts_once_the_coordinator_knows_that_it_was_taken() {
+        let mut member = Member::new(GroupProtocol::Consumer, group(3), 0);
+        assert_eq!(beat(&member), (0, Some(vec![])));
+        assert_eq!(told(&mut member, 2, Some(&[0, 1]), 0), Duration::ZERO);
+        assert!(member.share().is_none());
+        assert_eq!(beat(&member), (2, Some(vec![0, 1])));
+        assert_eq!(told(&mut member, 2, None, 0), Duration::from_secs(5));
+        assert_eq!(member.share(), Some(&Share { generation: 2, partitions: vec![0, 1] }));
+        assert_eq!(beat(&member), (2, None));
+        assert_eq!(told(&mut member, 2, Some(&[1]), 0), Duration::ZERO, "what is revoked is given up at once");
+        assert_eq!(beat(&member), (2, Some(vec![1])));
+        told(&mut member, 0, None, ErrorCode::FencedMemberEpoch.code());
+        assert_eq!(beat(&member), (0, Some(vec![])));
+        assert!(member.share().is_none());
+    }
+}
