@@ -66,9 +66,21 @@ fn oracles(tally: &mut Tally) {
             log = interop::log_of_kafka(&libs, &scratch.0)?;
             Ok(String::new())
         });
-    if written {
+    let (mut dirty, mut cleaned) = (PathBuf::new(), PathBuf::new());
+    let compacted = written
+        && tally.check("oracle: a log that Apache Kafka compacted", || {
+            (dirty, cleaned) = interop::compacted_logs_of_kafka(&libs, &scratch.0)?;
+            Ok(String::new())
+        });
+    if compacted {
         let run = deps::root().join("scripts/interop/kafka/run");
-        let names = [("RINGMILL_KAFKA_LIBS", libs.as_ref()), ("KAFKA_RUN", run.as_ref()), ("KAFKA_LOG", log.as_ref())];
+        let names = [
+            ("RINGMILL_KAFKA_LIBS", libs.as_ref()),
+            ("KAFKA_RUN", run.as_ref()),
+            ("KAFKA_LOG", log.as_ref()),
+            ("KAFKA_DIRTY", dirty.as_ref()),
+            ("KAFKA_CLEANED", cleaned.as_ref()),
+        ];
         let filters = ["oracle", "kafka_tests"];
         let args = ["test", "--workspace", "--no-fail-fast", "--lib", "--", "--include-ignored"];
         tests_with(tally, "oracle", &[&args[..], &filters[..]].concat(), &names);

@@ -101,13 +101,13 @@ impl Log {
         let loaded = load_segments(&dir, &bases)?;
         let log_start = hints.log_start.max(bases.first().copied().unwrap_or(0));
         let snapshot = snapshots::newest_valid(&dir, log_start, i64::MAX)?;
-        let snapshot_offset = snapshot.as_ref().map_or(i64::MIN, |snapshot| snapshot.offset);
-        let mut recovery = Recovery { dir: &dir, config, from: snapshot_offset, replay, opened: &mut opened };
+        let from = snapshot.as_ref().map_or(log_start, |snapshot| snapshot.offset);
+        let mut recovery = Recovery { dir: &dir, config, from, replay, opened: &mut opened };
         let segments = recover(loaded, hints, snapshot, &mut recovery)?;
 
         let log = Self::of_segments(dir, config, segments, hints)?;
         snapshots::remove_above(&log.dir, log.log_end_offset())?;
-        if snapshot_offset > log.log_end_offset() {
+        if from > log.log_end_offset() {
             log.replay_again(replay)?;
         }
         let bases: Vec<i64> = log.base_offsets().collect();
@@ -160,7 +160,7 @@ impl Log {
 
     fn replay_again(&self, replay: &mut dyn FnMut(Replayed<'_>)) -> Result<(), LogError> {
         let snapshot = snapshots::newest_valid(&self.dir, self.log_start, self.log_end_offset())?;
-        let from = snapshot.as_ref().map_or(i64::MIN, |snapshot| snapshot.offset);
+        let from = snapshot.as_ref().map_or(self.log_start, |snapshot| snapshot.offset);
         replay(Replayed::Start(snapshot));
         self.segments().try_for_each(|segment| Ok(replay_headers(segment, from, replay)?))
     }

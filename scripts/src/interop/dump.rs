@@ -63,7 +63,11 @@ fn group(env: &Env) -> Result<String, String> {
     env.create_topic(&topic, 3)?;
     let server = ["--bootstrap-server", &env.bootstrap, "--group", "dumped"];
     let reset = ["--topic", &topic, "--reset-offsets", "--to-earliest", "--execute"];
-    env.java.tool_ok("consumer.group.ConsumerGroupCommand", "", &[&server[..], &reset[..]].concat())
+    env.java.tool_ok(
+        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+        "",
+        &[&server[..], &reset[..]].concat(),
+    )
 }
 
 /// The `.log` files alone: the indexes of a running broker, and of one that was killed, still have room at their ends.

@@ -22,7 +22,7 @@ use crate::tally::Tally;
 use java::Java;
 use server::{Kind, Server};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The parts of the suite, in the order in which they run.
 pub(crate) const PARTS: [&str; 9] =
@@ -192,6 +192,59 @@ pub(crate) fn log_of_kafka(libs: &Path, scratch: &Path) -> Result<PathBuf, Strin
     process::output(&mut producer, b"", Duration::from_secs(120))?;
     server.stop()?;
     Ok(server.data().join("written-0"))
+}
+
+/// Two directories of a compacted partition: as Apache Kafka wrote it with its cleaner off, and after its cleaner was done.
+pub(crate) fn compacted_logs_of_kafka(libs: &Path, scratch: &Path) -> Result<(PathBuf, PathBuf), String> {
+    const COMPACTED: [(&str, &str); 4] = [
+        ("log.segment.bytes", "1048576"),
+        ("log.cleanup.policy", "compact"),
+        ("log.cleaner.backoff.ms", "200"),
+        ("log.cleaner.min.cleanable.ratio", "0.01"),
+    ];
+    let kind = Kind::Kafka { libs: libs.to_owned() };
+    let off = [&COMPACTED[..], &[("log.cleaner.enable", "false")]].concat();
+    let mut server = Server::create(&kind, &scratch.join("compacted"), &off)?;
+    let mut lines = String::new();
+    for record in 0..60_000 {
+        // Of every key some values, and after some of them nothing.
+        let value = if record % 97 == 0 { String::new() } else { format!("value {record} of this key") };
+        lines.push_str(&format!("key-{}:{value}\n", record * 31 % 1_440));
+    }
+    let mut kcat = std::process::Command::new("kcat");
+    kcat.args(["-P", "-b", &server.bootstrap(), "-t", "compacted", "-p", "0", "-K:", "-Z"]);
+    process::output(&mut kcat, lines.as_bytes(), Duration::from_secs(120))?;
+    server.stop()?;
+    let dirty = scratch.join("dirty-0");
+    copy_files(&server.data().join("compacted-0"), &dirty)?;
+    server.configure(&COMPACTED)?;
+    server.start()?;
+    wait_until_cleaned(&server.data().join("cleaner-offset-checkpoint"))?;
+    server.stop()?;
+    Ok((dirty, server.data().join("compacted-0")))
+}
+
+/// Waits for the cleaner's checkpoint, which Apache Kafka writes after a partition was cleaned.
+fn wait_until_cleaned(checkpoint: &Path) -> Result<(), String> {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while Instant::now() < deadline {
+        let text = std::fs::read_to_string(checkpoint).unwrap_or_default();
+        if text.lines().any(|line| line.starts_with("compacted 0 ") && !line.ends_with(" 0")) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Err(format!("Apache Kafka's cleaner wrote nothing into {} for 90 s", checkpoint.display()))
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("copy {} to {}: {error}", from.display(), to.display());
+    std::fs::create_dir_all(to).map_err(failed)?;
+    for entry in std::fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        std::fs::copy(entry.path(), to.join(entry.file_name())).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// A directory that goes away with the run; `KEEP=1` keeps it for a look at the broker's log and data.

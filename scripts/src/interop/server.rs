@@ -49,8 +49,7 @@ impl Server {
         let (port, controller) = (free_port()?, free_port()?);
         let mut server =
             Server { kind: kind.clone(), dir: dir.to_owned(), port, controller, dynamic_quorum, child: None };
-        let properties = server.properties(overrides);
-        std::fs::write(server.properties_file(), properties).map_err(|e| format!("write server.properties: {e}"))?;
+        server.configure(overrides)?;
         if let Kind::Kafka { libs } = kind {
             let mut format = java(libs, "-Xmx256m");
             format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(server.properties_file());
@@ -61,6 +60,12 @@ impl Server {
         }
         server.start()?;
         Ok(server)
+    }
+
+    /// Writes server.properties; counts from the next start.
+    pub(crate) fn configure(&self, overrides: &[(&str, &str)]) -> Result<(), String> {
+        let properties = self.properties(overrides);
+        std::fs::write(self.properties_file(), properties).map_err(|e| format!("write server.properties: {e}"))
     }
 
     pub(crate) fn bootstrap(&self) -> String {

@@ -75,7 +75,6 @@ const REASONS: &[(&str, &str)] = &[
     ("num.recovery.threads.per.data.dir", THREADS),
     ("num.replica.", THREADS),
     ("offsets.commit.timeout.ms", REPLICATION),
-    ("offsets.load.buffer.size", "batches are read at the size they have"),
     ("preallocate", "segments grow as they are written"),
     ("principal.builder.class", "rules about principals would speak of others than it builds"),
     ("producer.purgatory.", PURGATORY),
