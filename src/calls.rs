@@ -1,8 +1,9 @@
 //! Every message that may cross cores, on one screen.
 //!
 //! A partition belongs to one shard, and with it the groups that a partition of the offsets topic keeps. A request that
-//! arrives elsewhere sends an [`Append`], [`Read`], [`Query`] or [`GroupAsk`] to the owner and hears back. Requests travel in the mesh's request lane and wait for nothing; answers travel in the reply
-//! lane, so no circle of waiting shards can form.
+//! arrives elsewhere sends an [`Append`], [`Read`], [`Query`] or [`GroupAsk`] to the owner and hears back. Requests travel
+//! in the mesh's request lane and wait for nothing; answers travel in the reply lane, so no circle of waiting shards can
+//! form.
 
 use std::sync::Arc;
 

@@ -1,8 +1,6 @@
 //! DescribeConfigs (key 32, KIP-133, KIP-226): the settings of topics, groups and subscriptions, of this broker and
 //! its loggers, with where each value comes from.
 
-use std::collections::BTreeMap;
-
 use state::metadata::{Image, ResourceType};
 use wire::ErrorCode;
 use wire::generated::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
@@ -52,7 +50,8 @@ fn describe(api: &Api, image: &Image, resource: &DescribeConfigsResource<'_>) ->
     let keys: Option<Vec<&str>> =
         resource.configuration_keys.as_ref().map(|keys| keys.iter().map(AsRef::as_ref).collect());
     let wanted = keys.as_deref();
-    with_layers(api, image, |layers| match resource.resource_type {
+    let layers = &Layers::of(&api.settings, image);
+    match resource.resource_type {
         TOPIC if !state::metadata::is_valid_topic_name(name) => {
             Err((ErrorCode::InvalidTopicException, format!("{name:?} is not a topic name")))
         }
@@ -82,18 +81,7 @@ fn describe(api: &Api, image: &Image, resource: &DescribeConfigsResource<'_>) ->
             Err((ErrorCode::InvalidRequest, text))
         }
         kind => Err((ErrorCode::InvalidRequest, format!("unknown resource type {kind}"))),
-    })
-}
-
-/// What is said about this broker: its file, the cluster's defaults, its own dynamic settings.
-pub(super) fn with_layers<T>(api: &Api, image: &Image, act: impl FnOnce(&Layers<'_>) -> T) -> T {
-    let none = BTreeMap::new();
-    let node = api.settings.node_id.to_string();
-    act(&Layers {
-        fixed: &api.settings.said,
-        cluster: image.configs(ResourceType::Broker, "").unwrap_or(&none),
-        node: image.configs(ResourceType::Broker, &node).unwrap_or(&none),
-    })
+    }
 }
 
 fn result(one: Described, request: &DescribeConfigsRequest<'_>) -> DescribeConfigsResourceResult<'static> {

@@ -17,8 +17,7 @@ pub(super) static NONE: Map = Map::new();
 
 impl<'a> Rules<'a> {
     pub(super) fn new(said: &'a Map, image: &'a Image, node_id: i32) -> Self {
-        let of_broker = |name: &str| image.configs(ResourceType::Broker, name).unwrap_or(&NONE);
-        Self { layers: Layers { fixed: said, cluster: of_broker(""), node: of_broker(&node_id.to_string()) } }
+        Self { layers: Layers::of_node(said, image, node_id) }
     }
 }
 

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, is_control};
-use crate::raw::Connection;
-use wire::codec::{Decoder, Encoder, Message, Records, Request};
+use crate::raw::{Connection, frame};
+use wire::codec::{Decoder, Message, Records, Request};
 use wire::generated::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use wire::generated::describe_log_dirs_request::DescribeLogDirsRequest;
 use wire::generated::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
 use wire::generated::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
-use wire::header::RequestHeader;
 use wire::messages::{CreateTopicsResponse, DescribeLogDirsResponse, IncrementalAlterConfigsResponse, ProduceResponse};
 use wire::records::{BatchBuilder, Scratch};
 
@@ -219,17 +218,6 @@ fn set(connection: &mut Connection, name: &str, value: &str) -> i16 {
 }
 
 fn ask<'a, R: Request<'a>>(connection: &mut Connection, request: &R, version: i16) -> Vec<u8> {
-    let mut e = Encoder::new();
-    e.begin_frame();
-    let header = RequestHeader {
-        api_key: R::KEY as i16,
-        api_version: version,
-        correlation_id: 1,
-        client_id: Some("directories".into()),
-    };
-    header.encode(&mut e, R::KEY.request_header_version(version));
-    request.encode(&mut e, version);
-    e.end_frame();
-    assert!(connection.send(&e.buf));
+    assert!(connection.send(&frame(request, version)));
     connection.receive().answer(R::KEY.name())
 }

@@ -4,6 +4,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use wire::codec::{Encoder, Request};
+use wire::header::RequestHeader;
+
 /// Longer than any answer takes, also of a debug build on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -184,4 +187,20 @@ impl Answer<'_> {
         self.0 = rest;
         Some(String::from_utf8_lossy(text).into_owned())
     }
+}
+
+/// A whole request.
+pub(crate) fn frame<'a, R: Request<'a>>(request: &R, version: i16) -> Vec<u8> {
+    let mut e = Encoder::new();
+    e.begin_frame();
+    let header = RequestHeader {
+        api_key: R::KEY as i16,
+        api_version: version,
+        correlation_id: 1,
+        client_id: Some("tests".into()),
+    };
+    header.encode(&mut e, R::KEY.request_header_version(version));
+    request.encode(&mut e, version);
+    e.end_frame();
+    e.buf
 }

@@ -5,13 +5,12 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, is_control};
-use crate::raw::{Connection, Outcome};
-use wire::codec::{Decoder, Encoder, Message, Records, Request};
+use crate::raw::{Connection, Outcome, frame};
+use wire::codec::{Decoder, Message, Records};
 use wire::generated::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use wire::generated::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use wire::generated::fetch_response::{FetchResponse, PartitionData};
 use wire::generated::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
-use wire::header::RequestHeader;
 use wire::records::{BatchBuilder, Batches, Codec, Scratch};
 
 const PARTITIONS: i32 = 4;
@@ -218,20 +217,4 @@ fn with_batches(
         let bytes = partition.records.bytes().unwrap_or_default();
         act(partition, &mut Batches::new(bytes).map(|batch| batch.expect("a whole batch")));
     }
-}
-
-/// A whole request.
-fn frame<'a, R: Request<'a>>(request: &R, version: i16) -> Vec<u8> {
-    let mut e = Encoder::new();
-    e.begin_frame();
-    let header = RequestHeader {
-        api_key: R::KEY as i16,
-        api_version: version,
-        correlation_id: 1,
-        client_id: Some("serving".into()),
-    };
-    header.encode(&mut e, R::KEY.request_header_version(version));
-    request.encode(&mut e, version);
-    e.end_frame();
-    e.buf
 }

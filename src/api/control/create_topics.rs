@@ -7,11 +7,10 @@ use wire::generated::create_topics_request::{CreatableTopic, CreateTopicsRequest
 use wire::generated::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse};
 
 use super::request_error;
-use crate::api::describe_configs::with_layers;
 use crate::api::{Api, Context};
 use crate::calls::CreateRefused;
 use crate::config::describe;
-use crate::config::layers::Map;
+use crate::config::layers::{Layers, Map};
 use crate::groups::OFFSETS_TOPIC;
 
 pub(super) async fn run(api: &Api, cx: &Context) -> Result<Vec<u8>, String> {
@@ -114,7 +113,7 @@ fn configs(api: &Api, image: &Image, name: &str, topics: &[CreateTopic]) -> Vec<
             .filter_map(|(k, v)| Some((k.clone(), v.clone()?)))
             .collect(),
     };
-    let described = with_layers(api, image, |layers| describe::topic(layers, &overrides, None));
+    let described = describe::topic(&Layers::of(&api.settings, image), &overrides, None);
     let each = described.into_iter().map(|one| CreatableTopicConfigs {
         name: one.name.into(),
         value: one.value.map(Into::into),
