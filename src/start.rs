@@ -20,6 +20,7 @@ use crate::net::{Net, NetLimits};
 use crate::partition::{Directory, LogDirs, Offsets, Partitions, Wanted, write_checkpoints};
 use crate::route::{CONTROLLER, Router};
 use crate::shard::{Farewell, Shard};
+use crate::telemetry::ClientTelemetry;
 
 /// A broker that runs.
 pub struct Server {
@@ -125,7 +126,9 @@ impl Ground {
         let router = Rc::new(Router::new(core.clone(), Arc::clone(&self.image)));
         let groups = Coordinators::new(core.clone(), Rc::clone(&partitions), Arc::clone(&self.settings), &self.image);
         let groups = groups.map_err(|error| format!("the coordinators of groups: {error}"))?;
-        let api = Api::new(core.clone(), Arc::clone(&self.settings), router, partitions, groups, self.kraft_version);
+        let telemetry = self.telemetry(&core).map_err(|error| format!("telemetry of clients: {error}"))?;
+        let api =
+            Api::new(core.clone(), Arc::clone(&self.settings), router, partitions, groups, telemetry, self.kraft_version);
         if core.id() == CONTROLLER {
             let controller = lock(&self.controller).take().expect("shard 0 is made once");
             api.host_controller(controller);
@@ -135,6 +138,11 @@ impl Ground {
         }
         let net = Net::new(core.clone(), net_limits(&self.settings, core.count()));
         Ok(Shard::new(core, net, api, Arc::clone(&self.farewell)))
+    }
+
+    fn telemetry(&self, core: &Core<Call>) -> std::io::Result<Option<ClientTelemetry>> {
+        let receive = || ClientTelemetry::new(core.clone(), &self.settings, &self.image);
+        self.settings.client_telemetry.then(receive).transpose()
     }
 }
 
