@@ -37,7 +37,6 @@ struct Ground {
     settings: Arc<Broker>,
     directories: Arc<LogDirs>,
     image: Arc<Image>,
-    kraft_version: i16,
     controller: Mutex<Option<Controller>>,
     listeners: Mutex<Vec<TcpListener>>,
     farewell: Arc<Mutex<Farewell>>,
@@ -63,7 +62,6 @@ impl Server {
         let ground = Ground {
             directories: Arc::clone(&log_dirs),
             image: Arc::clone(controller.image()),
-            kraft_version: controller.kraft_version(),
             controller: Mutex::new(Some(controller)),
             listeners: Mutex::new(listeners),
             settings: Arc::clone(&settings),
@@ -127,8 +125,7 @@ impl Ground {
         let groups = Coordinators::new(core.clone(), Rc::clone(&partitions), Arc::clone(&self.settings), &self.image);
         let groups = groups.map_err(|error| format!("the coordinators of groups: {error}"))?;
         let telemetry = self.telemetry(&core).map_err(|error| format!("telemetry of clients: {error}"))?;
-        let api =
-            Api::new(core.clone(), Arc::clone(&self.settings), router, partitions, groups, telemetry, self.kraft_version);
+        let api = Api::new(core.clone(), Arc::clone(&self.settings), router, partitions, groups, telemetry);
         if core.id() == CONTROLLER {
             let controller = lock(&self.controller).take().expect("shard 0 is made once");
             api.host_controller(controller);

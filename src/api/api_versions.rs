@@ -25,7 +25,7 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
         telemetry.introduced(to.socket, &request.client_software_name, &request.client_software_version);
     }
     let image = api.router.image();
-    let kraft = [("kraft.version", api.kraft_version)];
+    let kraft = [("kraft.version", image.kraft_version())];
     let response = ApiVersionsResponse {
         api_keys: offered(api, cx.side),
         supported_features: supported(api, cx.version),

@@ -77,8 +77,6 @@ pub struct Api {
     pub(crate) groups: Rc<Coordinators>,
     /// Where clients are asked for their metrics (`ringmill.client.telemetry`).
     pub(crate) telemetry: Option<ClientTelemetry>,
-    /// Finalised level of `kraft.version`, which is no part of the image; it never changes here.
-    kraft_version: i16,
     produces: produce::Produces,
     fetches: fetch::Fetches,
     group_asks: group_asks::GroupAsks,
@@ -133,7 +131,6 @@ impl Api {
         partitions: Rc<Partitions>,
         groups: Rc<Coordinators>,
         telemetry: Option<ClientTelemetry>,
-        kraft_version: i16,
     ) -> Rc<Self> {
         let slots = settings.fetch_session_slots.div_ceil(usize::from(core.count()));
         let seed = core.wall_ms() as u32 ^ core.now().0 as u32;
@@ -145,7 +142,6 @@ impl Api {
             partitions,
             groups,
             telemetry,
-            kraft_version,
             produces: produce::Produces::default(),
             fetches,
             group_asks: group_asks::GroupAsks::default(),
