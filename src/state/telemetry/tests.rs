@@ -81,10 +81,7 @@ fn a_client_without_an_id_is_given_one() {
     let (given, _) = t.ask(0, Uuid::ZERO, &CLIENT, &mut || ids.next().unwrap()).unwrap();
     assert_eq!(given, Uuid(43), "neither none nor somebody else's");
     for reserved in [Uuid::ZERO, Uuid::METADATA_TOPIC_ID] {
-        assert_eq!(
-            t.push(0, &Push { instance: reserved, ..push(0) }, &CLIENT),
-            Err(TelemetryError::InvalidRequest)
-        );
+        assert_eq!(t.push(0, &Push { instance: reserved, ..push(0) }, &CLIENT), Err(TelemetryError::InvalidRequest));
     }
     assert_eq!(t.len(), 2);
 }
@@ -97,9 +94,11 @@ fn other_subscriptions_are_heard_of_at_once() {
     assert_eq!(t.push(1, &push(old), &CLIENT), Err(TelemetryError::UnknownSubscription));
     let new = ask(&mut t, 2, ID).unwrap();
     assert_ne!(old, new);
-    assert_eq!(t.push(3, &push(new), &CLIENT), Ok(()));
+    // The push that came too late for the old ones counts for the interval.
+    assert_eq!(t.push(3, &push(new), &CLIENT), Err(TelemetryError::Throttled));
+    assert_eq!(t.push(2001, &push(new), &CLIENT), Ok(()));
     t.subscribe(Vec::new());
-    let (_, asked) = t.ask(4, ID, &CLIENT, &mut || ID).unwrap();
+    let (_, asked) = t.ask(2002, ID, &CLIENT, &mut || ID).unwrap();
     assert_eq!((asked.metrics.len(), asked.push_interval_ms), (0, INTERVAL_MS_STANDARD));
 }
 
