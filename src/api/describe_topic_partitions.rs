@@ -1,6 +1,6 @@
 //! DescribeTopicPartitions (key 75, KIP-966): topics by name in order, a page of partitions at a time.
 
-use state::metadata::{Partition, Topic};
+use state::metadata::{Image, Partition, Topic};
 use wire::ErrorCode;
 use wire::generated::describe_topic_partitions_request::DescribeTopicPartitionsRequest;
 use wire::generated::describe_topic_partitions_response::{
@@ -43,7 +43,7 @@ pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, S
             break;
         }
         let last = topic.partitions.len().min(first + left);
-        response.topics.push(page(topic, first.min(last), last));
+        response.topics.push(page(&image, topic, first.min(last), last));
         left -= last.saturating_sub(first);
         if last < topic.partitions.len() {
             let partition_index = last as i32;
@@ -54,28 +54,30 @@ pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, S
     Ok(Outcome::Reply(cx.reply(&response)))
 }
 
-fn page(topic: &Topic, first: usize, last: usize) -> ResponseTopic {
+fn page(image: &Image, topic: &Topic, first: usize, last: usize) -> ResponseTopic {
     let partitions = topic.partitions[first..last].iter().enumerate();
     ResponseTopic {
         name: Some(topic.name.to_string().into()),
         topic_id: topic.id,
         is_internal: topics::is_internal(&topic.name),
-        partitions: partitions.map(|(i, partition)| described(first + i, partition)).collect(),
+        partitions: partitions.map(|(i, partition)| described(image, first + i, partition)).collect(),
         topic_authorized_operations: ALL_TOPIC_OPERATIONS,
         ..Default::default()
     }
 }
 
-fn described(index: usize, partition: &Partition) -> DescribeTopicPartitionsResponsePartition {
+fn described(image: &Image, index: usize, partition: &Partition) -> DescribeTopicPartitionsResponsePartition {
+    let error = if partition.leader < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None };
     DescribeTopicPartitionsResponsePartition {
+        error_code: error as i16,
         partition_index: index as i32,
         leader_id: partition.leader,
         leader_epoch: partition.leader_epoch,
         replica_nodes: partition.replicas.clone(),
         isr_nodes: partition.isr.clone(),
-        eligible_leader_replicas: Some(Vec::new()),
-        last_known_elr: Some(Vec::new()),
-        ..Default::default()
+        eligible_leader_replicas: Some(partition.eligible_leader_replicas.clone()),
+        last_known_elr: Some(partition.last_known_elr.clone()),
+        offline_replicas: image.offline_replicas(partition),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 
+use state::group::partition_of;
 use wire::generated::find_coordinator_request::FindCoordinatorRequest;
 use wire::generated::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
 use wire::{ErrorCode, Str};
@@ -22,6 +23,9 @@ const SHARE: i8 = 2;
 /// From this version on share groups may be asked for (KIP-932).
 const SHARE_FROM: i16 = 6;
 
+/// From this version on a request names several keys (KIP-699).
+const SEVERAL_FROM: i16 = 4;
+
 /// Whether this shard has asked for the topic to be created.
 #[derive(Default)]
 pub(super) struct Creating(Cell<bool>);
@@ -35,23 +39,27 @@ struct Found {
 
 pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, String> {
     let request: FindCoordinatorRequest<'_> = cx.decode()?;
-    let found = match request.key_type {
-        GROUP => group_coordinator(api, cx),
+    let found: &dyn Fn(&str) -> Found = match request.key_type {
+        GROUP => &|group| group_coordinator(api, cx, group),
         // These coordinators do not exist; COORDINATOR_NOT_AVAILABLE would make clients ask for ever.
-        TRANSACTION => refused(ErrorCode::UnsupportedVersion, TRANSACTIONS),
-        SHARE if cx.version < SHARE_FROM => refused(ErrorCode::InvalidRequest, "share groups need version 6"),
-        SHARE => refused(ErrorCode::UnsupportedVersion, SHARE_GROUPS),
+        TRANSACTION => &|_| refused(ErrorCode::UnsupportedVersion, TRANSACTIONS),
+        SHARE if cx.version < SHARE_FROM => &|_| refused(ErrorCode::InvalidRequest, "share groups need version 6"),
+        SHARE => &|_| refused(ErrorCode::UnsupportedVersion, SHARE_GROUPS),
         kind => return Err(format!("unknown coordinator type {kind}")),
     };
     Ok(Outcome::Reply(respond(cx, &request, found)))
 }
 
-fn group_coordinator(api: &Api, cx: &Context) -> Found {
-    if api.router.topic(OFFSETS_TOPIC).is_none() {
+fn group_coordinator(api: &Api, cx: &Context, group: &str) -> Found {
+    let image = api.router.image();
+    let Some(topic) = image.topic(OFFSETS_TOPIC) else {
         create_topic(api);
         return refused(ErrorCode::CoordinatorNotAvailable, "the coordinator is not available yet");
+    };
+    let partition = topic.partition(partition_of(group, topic.partitions.len() as i32));
+    if partition.is_none_or(|partition| partition.leader < 0) {
+        return refused(ErrorCode::CoordinatorNotAvailable, "the partition that keeps the group has no leader");
     }
-    let image = api.router.image();
     match brokers(api, cx, &image).into_iter().find(|broker| broker.node_id == api.settings.node_id) {
         Some(node) => Found { error: ErrorCode::None, text: None, node: Some((node.node_id, node.host, node.port)) },
         None => refused(ErrorCode::CoordinatorNotAvailable, "the coordinator is not available"),
@@ -75,25 +83,17 @@ fn create_topic(api: &Api) {
     });
 }
 
-fn respond(cx: &Context, request: &FindCoordinatorRequest<'_>, found: Found) -> Reply {
-    let (node_id, host, port) = found.node.unwrap_or((-1, "".into(), -1));
-    let error_code = found.error as i16;
-    let error_message = found.text.map(Into::into);
-    let coordinators = request.coordinator_keys.iter().map(|key| Coordinator {
-        key: key.as_ref().into(),
-        node_id,
-        host: host.clone(),
-        port,
-        error_code,
-        error_message: error_message.clone(),
-    });
-    cx.reply(&FindCoordinatorResponse {
-        error_code,
-        error_message: error_message.clone(),
-        node_id,
-        host: host.clone(),
-        port,
-        coordinators: coordinators.collect(),
-        ..Default::default()
-    })
+fn respond(cx: &Context, request: &FindCoordinatorRequest<'_>, found: &dyn Fn(&str) -> Found) -> Reply {
+    let coordinator = |key: &Str<'_>| {
+        let Found { error, text, node } = found(key);
+        let (node_id, host, port) = node.unwrap_or((-1, "".into(), -1));
+        let (error_code, error_message) = (error as i16, text.map(Into::into));
+        Coordinator { key: key.to_string().into(), node_id, host, port, error_code, error_message }
+    };
+    if cx.version >= SEVERAL_FROM {
+        let coordinators = request.coordinator_keys.iter().map(coordinator).collect();
+        return cx.reply(&FindCoordinatorResponse { coordinators, ..Default::default() });
+    }
+    let Coordinator { node_id, host, port, error_code, error_message, .. } = coordinator(&request.key);
+    cx.reply(&FindCoordinatorResponse { node_id, host, port, error_code, error_message, ..Default::default() })
 }

@@ -74,7 +74,7 @@ fn respond(
     // Null means all topics; so does an empty list in version 0, which knows no null.
     let all = request.topics.as_ref().is_none_or(|topics| cx.version == 0 && topics.is_empty());
     let topics = if all {
-        image.topics().map(|topic| known(topic, topic_operations)).collect()
+        image.topics().map(|topic| known(image, topic, topic_operations)).collect()
     } else {
         let asked = request.topics.iter().flatten();
         asked.map(|topic| one(image, topic.name.as_deref(), topic.topic_id, topic_operations, refused)).collect()
@@ -106,7 +106,7 @@ fn one(
         None => image.topic_by_id(&id),
     };
     if let Some(topic) = found {
-        return known(topic, operations);
+        return known(image, topic, operations);
     }
     let error = match name {
         None => ErrorCode::UnknownTopicId,
@@ -126,27 +126,27 @@ fn one(
     }
 }
 
-fn known(topic: &Topic, operations: i32) -> MetadataResponseTopic<'static> {
+fn known(image: &Image, topic: &Topic, operations: i32) -> MetadataResponseTopic<'static> {
     MetadataResponseTopic {
         name: Some(topic.name.to_string().into()),
         topic_id: topic.id,
         is_internal: topics::is_internal(&topic.name),
-        partitions: topic.partitions.iter().enumerate().map(|(index, partition)| leader(index, partition)).collect(),
+        partitions: (0..).zip(&topic.partitions).map(|(index, partition)| leader(image, index, partition)).collect(),
         topic_authorized_operations: operations,
         ..Default::default()
     }
 }
 
-fn leader(index: usize, partition: &Partition) -> MetadataResponsePartition {
+fn leader(image: &Image, partition_index: i32, partition: &Partition) -> MetadataResponsePartition {
     let error = if partition.leader < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None };
     MetadataResponsePartition {
         error_code: error as i16,
-        partition_index: index as i32,
+        partition_index,
         leader_id: partition.leader,
         leader_epoch: partition.leader_epoch,
         replica_nodes: partition.replicas.clone(),
         isr_nodes: partition.isr.clone(),
-        ..Default::default()
+        offline_replicas: image.offline_replicas(partition),
     }
 }
 
