@@ -9,6 +9,7 @@ mod admin;
 mod answers;
 mod batches;
 mod broker;
+mod coordinators;
 mod crowd;
 mod directories;
 mod frames;
