@@ -18,5 +18,6 @@ mod produce;
 mod raw;
 mod reading;
 mod serving;
+mod settings;
 mod telemetry;
 mod topics;
