@@ -62,6 +62,9 @@ impl Shard {
                 shard.core.sleep(HOUSEKEEPING).await;
                 shard.net.sweep();
                 shard.groups.keep_house();
+                if let Some(telemetry) = &shard.api.telemetry {
+                    telemetry.keep_house();
+                }
                 shard.partitions.keep_house(&shard.api.settings).await;
                 shard.api.keep_controller().await;
             }
@@ -183,6 +186,9 @@ impl Service for Shard {
             return;
         }
         self.groups.close();
+        if let Some(telemetry) = &self.api.telemetry {
+            telemetry.tell();
+        }
         let (offsets, unclean) = self.partitions.close();
         let mut farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner);
         farewell.offsets.extend(offsets);

@@ -20,6 +20,7 @@ use crate::net::{Net, NetLimits};
 use crate::partition::{Directory, LogDirs, Offsets, Partitions, Wanted, write_checkpoints};
 use crate::route::{CONTROLLER, Router};
 use crate::shard::{Farewell, Shard};
+use crate::telemetry::ClientTelemetry;
 
 /// A broker that runs.
 pub struct Server {
@@ -36,7 +37,6 @@ struct Ground {
     settings: Arc<Broker>,
     directories: Arc<LogDirs>,
     image: Arc<Image>,
-    kraft_version: i16,
     controller: Mutex<Option<Controller>>,
     listeners: Mutex<Vec<TcpListener>>,
     farewell: Arc<Mutex<Farewell>>,
@@ -62,7 +62,6 @@ impl Server {
         let ground = Ground {
             directories: Arc::clone(&log_dirs),
             image: Arc::clone(controller.image()),
-            kraft_version: controller.kraft_version(),
             controller: Mutex::new(Some(controller)),
             listeners: Mutex::new(listeners),
             settings: Arc::clone(&settings),
@@ -125,7 +124,8 @@ impl Ground {
         let router = Rc::new(Router::new(core.clone(), Arc::clone(&self.image)));
         let groups = Coordinators::new(core.clone(), Rc::clone(&partitions), Arc::clone(&self.settings), &self.image);
         let groups = groups.map_err(|error| format!("the coordinators of groups: {error}"))?;
-        let api = Api::new(core.clone(), Arc::clone(&self.settings), router, partitions, groups, self.kraft_version);
+        let telemetry = self.telemetry(&core).map_err(|error| format!("telemetry of clients: {error}"))?;
+        let api = Api::new(core.clone(), Arc::clone(&self.settings), router, partitions, groups, telemetry);
         if core.id() == CONTROLLER {
             let controller = lock(&self.controller).take().expect("shard 0 is made once");
             api.host_controller(controller);
@@ -135,6 +135,11 @@ impl Ground {
         }
         let net = Net::new(core.clone(), net_limits(&self.settings, core.count()));
         Ok(Shard::new(core, net, api, Arc::clone(&self.farewell)))
+    }
+
+    fn telemetry(&self, core: &Core<Call>) -> std::io::Result<Option<ClientTelemetry>> {
+        let receive = || ClientTelemetry::new(core.clone(), &self.settings, &self.image);
+        self.settings.client_telemetry.then(receive).transpose()
     }
 }
 

@@ -38,6 +38,9 @@ pub struct Broker {
     pub fetch_max_bytes: u32,
     pub fetch_session_slots: usize,
     pub describe_partitions_max: usize,
+    /// Clients are asked for their metrics (`ringmill.client.telemetry=count`).
+    pub client_telemetry: bool,
+    pub telemetry_max_bytes: u32,
 
     pub auto_create_topics_enable: bool,
     pub delete_topic_enable: bool,
@@ -267,6 +270,8 @@ fn fill(properties: &Properties, surroundings: &Surroundings, listeners: Listene
         fetch_max_bytes: size("fetch.max.bytes") as u32,
         fetch_session_slots: size("max.incremental.fetch.session.cache.slots") as usize,
         describe_partitions_max: size("max.request.partition.size.limit") as usize,
+        client_telemetry: text("ringmill.client.telemetry").is_some_and(|text| text == "count"),
+        telemetry_max_bytes: size("telemetry.max.bytes") as u32,
         auto_create_topics_enable: layers.broker("auto.create.topics.enable").is_some_and(|value| value.boolean()),
         delete_topic_enable: layers.broker("delete.topic.enable").is_some_and(|value| value.boolean()),
         num_partitions: number("num.partitions") as i32,

@@ -17,4 +17,5 @@ mod produce;
 mod raw;
 mod reading;
 mod serving;
+mod telemetry;
 mod topics;

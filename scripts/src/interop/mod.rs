@@ -14,6 +14,7 @@ mod lines;
 mod matrix;
 mod python;
 mod server;
+mod telemetry;
 mod tools;
 
 use crate::deps;
@@ -25,14 +26,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The parts of the suite, in the order in which they run.
-pub(crate) const PARTS: [&str; 9] =
-    ["tools", "kcat", "python", "matrix", "dump", "groups", "hostile", "crash", "compare"];
+pub(crate) const PARTS: [&str; 10] =
+    ["tools", "kcat", "python", "matrix", "dump", "telemetry", "groups", "hostile", "crash", "compare"];
 
 #[derive(Default)]
 pub(crate) struct Options {
     /// Which of [`PARTS`] to run; empty means all.
     pub parts: Vec<String>,
-    /// A broker that already runs, as HOST:PORT; `dump`, `groups` and `crash` are left out then.
+    /// A broker that already runs, as HOST:PORT; `dump`, `telemetry`, `groups` and `crash` are left out then.
     pub bootstrap: Option<String>,
     /// The broker's binary; built when not given.
     pub binary: Option<PathBuf>,
@@ -121,6 +122,10 @@ fn run_parts(options: &Options, mut env: Env, mut server: Option<Server>, tally:
             dump::run(&mut env, server, tally);
         }
         server.kill();
+    }
+    if wanted("telemetry") && options.bootstrap.is_none() {
+        let Ok(kind) = kind(options, env.java.libs()) else { return };
+        telemetry::run(&env, &kind, tally);
     }
     if wanted("groups") && options.bootstrap.is_none() {
         let Ok(kind) = kind(options, env.java.libs()) else { return };

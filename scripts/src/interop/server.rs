@@ -24,37 +24,44 @@ pub(crate) struct Server {
     dir: PathBuf,
     port: u16,
     controller: u16,
-    /// The voters stand in the metadata log (KIP-853) and not in server.properties.
-    dynamic_quorum: bool,
+    form: Form,
     child: Option<Child>,
+}
+
+/// How a broker differs from the usual one, beyond its settings.
+#[derive(Clone, Default)]
+pub(crate) struct Form {
+    /// The voters stand in the metadata log (KIP-853) and not in server.properties.
+    pub dynamic_quorum: bool,
+    /// Classes that Apache Kafka finds beside its own.
+    pub classes: Option<PathBuf>,
 }
 
 impl Server {
     /// Writes server.properties into `dir` and starts; returns when the broker answers requests.
     pub(crate) fn create(kind: &Kind, dir: &Path, overrides: &[(&str, &str)]) -> Result<Server, String> {
-        Self::create_with(kind, dir, overrides, false)
+        Self::create_with(kind, dir, overrides, Form::default())
     }
 
     /// The same with a quorum whose voters may change (KIP-853).
     pub(crate) fn dynamic(kind: &Kind, dir: &Path, overrides: &[(&str, &str)]) -> Result<Server, String> {
-        Self::create_with(kind, dir, overrides, true)
+        Self::create_with(kind, dir, overrides, Form { dynamic_quorum: true, classes: None })
     }
 
-    fn create_with(
+    pub(crate) fn create_with(
         kind: &Kind,
         dir: &Path,
         overrides: &[(&str, &str)],
-        dynamic_quorum: bool,
+        form: Form,
     ) -> Result<Server, String> {
         std::fs::create_dir_all(dir).map_err(|e| format!("create {}: {e}", dir.display()))?;
         let (port, controller) = (free_port()?, free_port()?);
-        let mut server =
-            Server { kind: kind.clone(), dir: dir.to_owned(), port, controller, dynamic_quorum, child: None };
+        let mut server = Server { kind: kind.clone(), dir: dir.to_owned(), port, controller, form, child: None };
         server.configure(overrides)?;
         if let Kind::Kafka { libs } = kind {
             let mut format = java(libs, "-Xmx256m");
             format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(server.properties_file());
-            if dynamic_quorum {
+            if server.form.dynamic_quorum {
                 format.arg("--standalone");
             }
             process::output(&mut format, b"", START)?;
@@ -97,7 +104,9 @@ impl Server {
                 command
             }
             Kind::Kafka { libs } => {
-                let mut command = java(libs, "-Xmx768m");
+                let libs = libs.join("*");
+                let classes: Vec<&Path> = self.form.classes.as_deref().into_iter().chain([libs.as_path()]).collect();
+                let mut command = jvm("-Xmx768m", &classes);
                 command.arg("kafka.Kafka").arg(self.properties_file());
                 command
             }
@@ -149,7 +158,7 @@ impl Server {
         }
     }
 
-    fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("broker.log")
     }
 
@@ -159,7 +168,7 @@ impl Server {
 
     fn properties(&self, overrides: &[(&str, &str)]) -> String {
         let (port, controller, data) = (self.port, self.controller, self.data());
-        let quorum = if self.dynamic_quorum {
+        let quorum = if self.form.dynamic_quorum {
             format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}")
         } else {
             format!("controller.quorum.voters=1@127.0.0.1:{controller}")

@@ -16,6 +16,8 @@ pub(super) const KEYS: &[Key] = &[
         "mesh: every shard serves every partition. direct: each shard is a node of its own; not served yet."),
     key("ringmill.request.memory.bytes", Long, Is("268435456"), AtLeast(1_048_576), ReadOnly, High, Honoured,
         "Bytes that requests may hold in memory in all; a connection beyond it is not read."),
+    key("ringmill.client.telemetry", String, Is("off"), OneOf(&["off", "count"]), ReadOnly, Medium, Honoured,
+        "off: clients are not asked for metrics. count: they are, as client-metrics say; what comes is counted."),
     key("ringmill.cluster.id", String, Null, NonEmpty, ReadOnly, Medium, Honoured,
         "Cluster id given to an empty directory; where unset, CLUSTER_ID of the environment, or a random one."),
 ];
