@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use shards::{Core, Plan, Running, topology};
+use shards::{Core, Plan, Running, Seating, topology};
 use state::metadata::Image;
 
 use crate::api::Api;
@@ -130,7 +130,7 @@ impl Ground {
             let controller = lock(&self.controller).take().expect("shard 0 is made once");
             api.host_controller(controller);
             for (index, listener) in lock(&self.listeners).drain(..).enumerate() {
-                core.listen(listener, index);
+                core.listen(listener, index, Seating::Any);
             }
         }
         let net = Net::new(core.clone(), net_limits(&self.settings, core.count()));
