@@ -21,7 +21,7 @@ const USAGE: &str = "usage: cargo x TASK
   compatibility [--check | --binary PATH]
                            writes docs/COMPATIBILITY.md from the tables of the binary and the tests that cover them
   interop [PART...]        real clients against a broker: tools kcat python matrix dump telemetry
-                           groups hostile crash compare
+                           groups direct hostile crash compare
   deps                     installs what the tests need into the cache
 options of test and interop:
   --bootstrap HOST:PORT    a broker that already runs (only tools kcat python matrix)

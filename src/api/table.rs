@@ -8,8 +8,9 @@ use super::{
     consumer_group_describe, consumer_group_heartbeat, control, delete_groups, delete_records, describe_client_quotas,
     describe_cluster, describe_configs, describe_groups, describe_log_dirs, describe_producers,
     describe_topic_partitions, elect_leaders, fetch, find_coordinator, get_telemetry_subscriptions, heartbeat,
-    init_producer_id, join_group, leave_group, list_config_resources, list_groups, list_offsets, list_partition_reassignments, metadata,
-    offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, push_telemetry, sync_group,
+    init_producer_id, join_group, leave_group, list_config_resources, list_groups, list_offsets,
+    list_partition_reassignments, metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch,
+    produce, push_telemetry, sync_group,
 };
 use crate::config::listener::Side;
 use crate::net::{Outcome, Reply};

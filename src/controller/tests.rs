@@ -169,11 +169,7 @@ fn the_voters_move_into_the_log_once() {
     let dir = TempDir::new();
     let listeners = "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093\n\
         controller.listener.names=CONTROLLER\ncontroller.quorum.voters=1@127.0.0.1:9093\n";
-    let update = [FeatureUpdate {
-        name: "kraft.version".into(),
-        level: 1,
-        upgrade_type: Some(UpgradeType::Upgrade),
-    }];
+    let update = [FeatureUpdate { name: "kraft.version".into(), level: 1, upgrade_type: Some(UpgradeType::Upgrade) }];
     let mut node = Node::start(dir.path(), listeners).unwrap();
     assert_eq!((node.controller.image().kraft_version(), node.controller.voter_directory_id()), (0, Uuid::ZERO));
     let end = node.controller.end_offset();

@@ -10,6 +10,7 @@ mod answers;
 mod batches;
 mod broker;
 mod crowd;
+mod direct;
 mod directories;
 mod frames;
 mod groups;

@@ -215,8 +215,7 @@ fn a_crowd_of_clients_costs_little() {
         ask(&mut connection, &request, 3);
     }
     for _ in 0..200 {
-        let frames: Vec<u8> =
-            (0..100).flat_map(|_| frame(&GetTelemetrySubscriptionsRequest::default(), 0)).collect();
+        let frames: Vec<u8> = (0..100).flat_map(|_| frame(&GetTelemetrySubscriptionsRequest::default(), 0)).collect();
         assert!(connection.send(&frames));
         (0..100).for_each(|_| drop(connection.receive().answer("GetTelemetrySubscriptions")));
     }

@@ -158,6 +158,11 @@ impl Server {
         }
     }
 
+    /// The end of what the broker said.
+    pub(crate) fn log_tail(&self, lines: usize) -> String {
+        process::file_tail(&self.log(), lines)
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("broker.log")
     }

@@ -153,10 +153,8 @@ impl Telemetry {
         let instance = self.heard(now_ms, push.instance, client);
         let result = instance.check(now_ms, push, bytes_max);
         instance.terminating = push.terminating;
-        instance.may_ask = matches!(
-            result,
-            Err(TelemetryError::UnknownSubscription | TelemetryError::UnsupportedCompression)
-        );
+        instance.may_ask =
+            matches!(result, Err(TelemetryError::UnknownSubscription | TelemetryError::UnsupportedCompression));
         result
     }
 

@@ -81,10 +81,7 @@ fn a_client_without_an_id_is_given_one() {
     let (given, _) = t.ask(0, Uuid::ZERO, &CLIENT, &mut || ids.next().unwrap()).unwrap();
     assert_eq!(given, Uuid(43), "neither none nor somebody else's");
     for reserved in [Uuid::ZERO, Uuid::METADATA_TOPIC_ID] {
-        assert_eq!(
-            t.push(0, &Push { instance: reserved, ..push(0) }, &CLIENT),
-            Err(TelemetryError::InvalidRequest)
-        );
+        assert_eq!(t.push(0, &Push { instance: reserved, ..push(0) }, &CLIENT), Err(TelemetryError::InvalidRequest));
     }
     assert_eq!(t.len(), 2);
 }
