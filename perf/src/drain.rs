@@ -169,21 +169,29 @@ impl Both {
         Ok(())
     }
 
+    /// Producers come first, and again after each consumer: a megabyte that is read must not be their latency.
     fn turn(&mut self) -> Result<(), Failure> {
+        self.release()?;
+        poll_once(&mut self.poll, &mut self.events, Duration::ZERO)?;
+        for event in &self.events {
+            if let Some(lane) = self.producers.get_mut(event.token().0) {
+                let now = self.clock.ns();
+                lane.receive(produce::API, &mut self.scratch, now, &mut self.produced)?;
+            }
+        }
+        let count = self.producers.len();
+        let consumers: Vec<usize> = self.events.iter().filter_map(|event| event.token().0.checked_sub(count)).collect();
+        for n in consumers {
+            self.consumers[n].receive(&mut self.scratch, self.clock, &mut self.fetched)?;
+            self.release()?;
+        }
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), Failure> {
         for (n, lane) in self.producers.iter_mut().enumerate() {
             lane.release(self.clock.ns(), n, self.schedule);
             lane.flush()?;
-        }
-        poll_once(&mut self.poll, &mut self.events, Duration::ZERO)?;
-        for event in &self.events {
-            let n = event.token().0;
-            match n.checked_sub(self.producers.len()) {
-                Some(n) => self.consumers[n].receive(&mut self.scratch, self.clock, &mut self.fetched)?,
-                None => {
-                    let now = self.clock.ns();
-                    self.producers[n].receive(produce::API, &mut self.scratch, now, &mut self.produced)?;
-                }
-            }
         }
         Ok(())
     }

@@ -187,7 +187,7 @@ fn ratios(run: &Run) -> Option<String> {
     let groups: Vec<(String, Vec<Option<f64>>)> = scenarios
         .filter_map(|s| Some((s.name.clone(), vec![Some(run.ratio(&s.name, &s.main_figure().path)?.0)])))
         .collect();
-    let series = format!("{} to {}", run.brokers.first()?, run.brokers.get(1)?);
+    let series = format!("{} to {}", run.brokers.first()?, run.second()?);
     (!groups.is_empty()).then(|| svg::bars("Throughput, ratio of medians", "x", &[series], &groups))
 }
 

@@ -19,6 +19,8 @@ pub(crate) const READY_MAX: Duration = Duration::from_secs(90);
 const PAUSABLE: &str = "broker.session.timeout.ms=3600000\n";
 /// What a measurement takes beside its seconds: a ramp, a topic made and removed, a look whether the machine is quiet.
 const OVERHEAD: f64 = 3.0;
+/// The same where each measurement has a broker of its own.
+const LIFE: f64 = 10.0;
 /// Of a scenario's warm-up for one broker, when time is limited.
 const WARM: f64 = 12.0;
 
@@ -136,8 +138,9 @@ impl Comparison<'_> {
 
     /// Seconds that a scenario takes, about.
     fn cost(&self, scenario: &Scenario) -> f64 {
-        let warm = if scenario.kind.needs_fresh_broker() { 8.0 } else { WARM };
-        let of = |rounds: usize| rounds as f64 * (scenario.extension.seconds + OVERHEAD) + warm;
+        let is_fresh = scenario.kind.needs_fresh_broker();
+        let (overhead, warm) = if is_fresh { (LIFE, 0.0) } else { (OVERHEAD, WARM) };
+        let of = |rounds: usize| rounds as f64 * (scenario.extension.seconds + overhead) + warm;
         self.parties(scenario).iter().map(|(_, rounds)| of(*rounds)).sum()
     }
 

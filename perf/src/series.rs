@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::failure::{Doing, Failure};
-use crate::goal::Figure;
+use crate::goal::{Figure, NULL};
 use crate::scenario::Scenario;
 
 /// More than this part of a core used by others makes a number doubtful.
@@ -102,6 +102,11 @@ impl Run {
         self.noted(scenario, broker).find_map(|note| note["counts"]["syscalls_per_request"].as_f64())
     }
 
+    /// What the first is compared with: no broker that keeps nothing.
+    pub(crate) fn second(&self) -> Option<&String> {
+        self.brokers.iter().skip(1).find(|broker| *broker != NULL)
+    }
+
     /// Whether the goal was met, and the number that says so. None without a goal or without anything to compare with.
     pub(crate) fn verdict(&self, scenario: &Scenario, figure: &Figure) -> Option<(f64, bool)> {
         let (goal, first) = (figure.goal.as_ref()?, self.brokers.first()?);
@@ -109,14 +114,14 @@ impl Run {
         let other = |broker: Option<&str>, there: Option<&str>| match (broker, there) {
             (Some(broker), _) => self.median(&scenario.name, broker, &figure.path),
             (None, Some(there)) => self.median(there, first, &figure.path),
-            (None, None) => self.median(&scenario.name, self.brokers.get(1)?, &figure.path),
+            (None, None) => self.median(&scenario.name, self.second()?, &figure.path),
         };
         Some((goal.value(ours, other)?, goal.is_met(ours, other)?))
     }
 
     /// Of the medians, then the least and the most of the rounds' own ratios.
     pub(crate) fn ratio(&self, scenario: &str, path: &str) -> Option<(f64, f64, f64)> {
-        let [first, second, ..] = self.brokers.as_slice() else { return None };
+        let (first, second) = (self.brokers.first()?, self.second()?);
         let (ours, theirs) = (self.figures(scenario, first, path), self.figures(scenario, second, path));
         let ratio = median(&ours)? / median(&theirs)?;
         let pairs: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a / b).collect();

@@ -21,6 +21,7 @@ const STEADY_TOLERANCE: f64 = 0.05;
 const WARM_RUNS_MAX: usize = 16;
 /// Part of a measurement's length that one warm-up run takes.
 const WARM_PART: f64 = 0.4;
+const MANY_PARTITIONS: usize = 200;
 /// Apache Kafka begins to remove files of deleted topics 30 s after its start.
 const DELETED_MAX: Duration = Duration::from_secs(45);
 
@@ -50,6 +51,8 @@ impl Turn<'_> {
     pub(crate) fn warm(&mut self, at_most: Duration) -> Result<Vec<f64>, Failure> {
         if self.is_preloaded() {
             self.preload()?;
+        } else if self.keeps_topic() {
+            self.new_topic(&self.scenario.name)?;
         }
         let end = Instant::now() + at_most;
         let mut figures: Vec<f64> = Vec::new();
@@ -121,7 +124,7 @@ impl Turn<'_> {
     /// One run of `part` of the scenario's length. Produced topics are deleted again, and gone before this returns.
     fn measure(&mut self, part: f64) -> Result<Value, Failure> {
         let part = part * self.scale;
-        if self.is_preloaded() {
+        if self.is_preloaded() || self.keeps_topic() {
             if self.scenario.extension.cold {
                 machine::evict(&self.broker.home.data(), &self.scenario.name)?;
             }
@@ -181,25 +184,34 @@ impl Turn<'_> {
         self.scenario.kind.is_preloaded() || self.scenario.backlog_bytes > 0
     }
 
+    /// A topic whose partitions take longer to make than to measure serves all rounds.
+    fn keeps_topic(&self) -> bool {
+        self.scenario.partitions >= MANY_PARTITIONS
+    }
+
     fn preload(&mut self) -> Result<(), Failure> {
         let scenario = self.scenario;
-        self.client()?.create_topic(&scenario.name, scenario.partitions, &scenario.extension.topic_config)?;
+        self.new_topic(&scenario.name)?;
         let words = options::preload(scenario);
         load::run(self.broker, &self.args.load_place(), "produce", &scenario.name, &words)?;
         sync(&self.broker.home.data())
     }
 
     pub(crate) fn forget(&mut self) -> Result<(), Failure> {
-        if self.is_preloaded() { self.delete_topic(&self.scenario.name) } else { Ok(()) }
+        if self.is_preloaded() || self.keeps_topic() { self.delete_topic(&self.scenario.name) } else { Ok(()) }
     }
 
     fn create_topic(&mut self) -> Result<String, Failure> {
         self.runs += 1;
         let topic = format!("perf-{}-{}", self.scenario.name, self.runs);
-        let scenario = self.scenario;
-        self.client()?.create_topic(&topic, scenario.partitions, &scenario.extension.topic_config)?;
+        self.new_topic(&topic)?;
         sync(&self.broker.home.data())?;
         Ok(topic)
+    }
+
+    fn new_topic(&self, name: &str) -> Result<(), Failure> {
+        let scenario = self.scenario;
+        self.client()?.create_topic(name, scenario.partitions, &scenario.extension.topic_config)
     }
 
     fn delete_topic(&self, topic: &str) -> Result<(), Failure> {
