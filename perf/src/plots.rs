@@ -14,26 +14,25 @@ pub(crate) struct Plot {
 
 /// Pictures of all scenarios together.
 pub(crate) fn overview(run: &Run) -> Vec<Plot> {
-    let picture = |name: &str, svg: String| Plot { name: name.to_owned(), svg };
-    let mut plots = Vec::new();
-    plots.extend(ratios(run).map(|svg| picture("throughput-ratio", svg)));
-    plots.extend(
-        grouped(run, "CPU time of the broker for a GiB", "s", |run, scenario, broker| {
-            run.median(scenario, broker, "/broker_cpu_s_per_gib")
-        })
-        .map(|svg| picture("cpu-per-gib", svg)),
-    );
-    plots.extend(
-        grouped(run, "CPU time of the broker for a request", "us", |run, scenario, broker| {
-            run.median(scenario, broker, "/broker_cpu_us_per_request")
-        })
-        .map(|svg| picture("cpu-per-request", svg)),
-    );
-    plots.extend(
-        grouped(run, "System calls of the broker for a request", "", Run::syscalls_per_request)
-            .map(|svg| picture("syscalls", svg)),
-    );
-    plots
+    // CPU time is drawn where it is among a scenario's figures: a GiB of tiny requests would make all else invisible.
+    let listed = |path: &'static str| {
+        move |run: &Run, scenario: &Scenario, broker: &str| {
+            let is_listed = scenario.extension.figures.iter().any(|figure| figure.path == path);
+            run.median(&scenario.name, broker, path).filter(|_| is_listed)
+        }
+    };
+    let calls = |run: &Run, scenario: &Scenario, broker: &str| run.syscalls_per_request(&scenario.name, broker);
+    let pictures = [
+        ("throughput-ratio", ratios(run)),
+        ("cpu-per-gib", grouped(run, "CPU time of the broker for a GiB", "s", listed("/broker_cpu_s_per_gib"))),
+        (
+            "cpu-per-request",
+            grouped(run, "CPU time of the broker for a request", "us", listed("/broker_cpu_us_per_request")),
+        ),
+        ("syscalls", grouped(run, "System calls of the broker for a request", "", calls)),
+    ];
+    let drawn = pictures.into_iter().filter_map(|(name, svg)| Some(Plot { name: name.to_owned(), svg: svg? }));
+    drawn.collect()
 }
 
 /// Pictures of one scenario.
@@ -137,7 +136,10 @@ fn middle<'a>(run: &'a Run, scenario: &'a Scenario, broker: &'a str) -> Option<&
     Some(&result["timeline"]).filter(|timeline| timeline.is_object())
 }
 
-fn heat(run: &Run, scenario: &Scenario, broker: &str) -> Option<String> {
+/// From when to when, from how many microseconds to how many, and how many were there.
+type Cell = (f64, f64, f64, f64, f64);
+
+fn cells(run: &Run, scenario: &Scenario, broker: &str) -> Option<Vec<Cell>> {
     let timeline = middle(run, scenario, broker)?;
     let slot_s = timeline["slot_s"].as_f64()?;
     let mut cells = Vec::new();
@@ -148,12 +150,17 @@ fn heat(run: &Run, scenario: &Scenario, broker: &str) -> Option<String> {
             cells.push((n as f64 * slot_s, (n + 1) as f64 * slot_s, us(bucket), us(bucket + 1.0), count));
         }
     }
-    if cells.is_empty() {
-        return None;
-    }
-    let x = Axis::around("seconds, by when it was due", Scale::Linear, cells.iter().map(|cell| cell.1));
-    let y = Axis::around("us", Scale::Log, cells.iter().flat_map(|cell| [cell.2, cell.3]));
-    Some(svg::heat(&format!("{} {broker}: how many took how long", scenario.name), &x, &y, &cells))
+    Some(cells).filter(|cells| !cells.is_empty())
+}
+
+fn heat(run: &Run, scenario: &Scenario, broker: &str) -> Option<String> {
+    let cells_of = |broker: &str| cells(run, scenario, broker);
+    let shown = cells_of(broker)?;
+    // One scale for all brokers, so that their pictures can be compared.
+    let all: Vec<Cell> = run.brokers.iter().filter_map(|broker| cells_of(broker)).flatten().collect();
+    let x = Axis::around("seconds, by when it was due", Scale::Linear, all.iter().map(|cell| cell.1));
+    let y = Axis::around("us", Scale::Log, all.iter().flat_map(|cell| [cell.2, cell.3]));
+    Some(svg::heat(&format!("{} {broker}: how many took how long", scenario.name), &x, &y, &shown))
 }
 
 /// What was reached against its p99, at rising rates; each round faint.
@@ -191,9 +198,9 @@ fn ratios(run: &Run) -> Option<String> {
     (!groups.is_empty()).then(|| svg::bars("Throughput, ratio of medians", "x", &[series], &groups))
 }
 
-fn grouped(run: &Run, title: &str, unit: &str, value: impl Fn(&Run, &str, &str) -> Option<f64>) -> Option<String> {
+fn grouped(run: &Run, title: &str, unit: &str, value: impl Fn(&Run, &Scenario, &str) -> Option<f64>) -> Option<String> {
     let of = |scenario: &Scenario| -> Vec<Option<f64>> {
-        run.brokers.iter().map(|broker| value(run, &scenario.name, broker)).collect()
+        run.brokers.iter().map(|broker| value(run, scenario, broker)).collect()
     };
     let groups = run.scenarios.iter().map(|scenario| (scenario.name.clone(), of(scenario)));
     let groups: Vec<(String, Vec<Option<f64>>)> =

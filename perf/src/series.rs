@@ -124,7 +124,10 @@ impl Run {
         let (first, second) = (self.brokers.first()?, self.second()?);
         let (ours, theirs) = (self.figures(scenario, first, path), self.figures(scenario, second, path));
         let ratio = median(&ours)? / median(&theirs)?;
-        let pairs: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a / b).collect();
+        if !ratio.is_finite() {
+            return None;
+        }
+        let pairs: Vec<f64> = ours.iter().zip(&theirs).filter(|(_, b)| **b > 0.0).map(|(a, b)| a / b).collect();
         let least = pairs.iter().copied().fold(f64::MAX, f64::min);
         Some((ratio, least, pairs.iter().copied().fold(f64::MIN, f64::max)))
     }
@@ -167,6 +170,7 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
 /// Three digits that mean something.
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
+        v if v >= 10_000_000.0 => format!("{:.0}M", value / 1e6),
         v if v >= 100_000.0 => format!("{:.0}k", value / 1e3),
         v if v >= 10_000.0 => format!("{:.1}k", value / 1e3),
         v if v >= 100.0 => format!("{value:.0}"),

@@ -4,7 +4,7 @@ use crate::deps;
 use crate::interop::{self, Options, Scratch};
 use crate::process;
 use crate::tally::Tally;
-use crate::{codegen, compatibility, tidy};
+use crate::{codegen, compatibility, instructions, tidy};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 const BUILD: Duration = Duration::from_secs(1200);
 
 /// The parts of `./scripts/test`, in the order in which they run.
-const PARTS: [&str; 4] = ["unit", "oracle", "interop", "crash"];
+const PARTS: [&str; 5] = ["unit", "instructions", "oracle", "interop", "crash"];
 
 pub(crate) fn run(tally: &mut Tally) {
     tally.check("cargo fmt", || cargo(&["fmt", "--all", "--check", "--", "--color=never"]));
@@ -32,6 +32,9 @@ pub(crate) fn everything(mut options: Options, tally: &mut Tally) {
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|one| one == part);
     if wanted("unit") {
         run(tally);
+    }
+    if wanted("instructions") {
+        instructions::run(tally, false);
     }
     if wanted("oracle") {
         oracles(tally);
