@@ -22,6 +22,13 @@ pub(crate) struct Kind {
     command: Vec<String>,
 }
 
+impl Kind {
+    /// One of those that `perf/brokers` has a script for.
+    pub(crate) fn of_script(name: &str) -> Kind {
+        Kind { name: name.to_owned(), command: vec![format!("perf/brokers/{name}.sh")] }
+    }
+}
+
 impl FromStr for Kind {
     type Err = String;
 
@@ -166,6 +173,16 @@ impl Broker {
     /// SIGKILL; the directory stays.
     pub(crate) fn kill(mut self) -> Result<Home, Failure> {
         self.child.kill().doing("kill the broker")?;
+        self.ended()
+    }
+
+    /// SIGTERM, and waits for the end; the directory stays.
+    pub(crate) fn stop(self) -> Result<Home, Failure> {
+        self.signal("-TERM")?;
+        self.ended()
+    }
+
+    fn ended(mut self) -> Result<Home, Failure> {
         self.child.wait().doing("wait for the broker's end")?;
         // The home outlives its broker: take it out before the drop that would remove it.
         let nowhere = Home { dir: PathBuf::from("/nonexistent/perf"), address: String::new() };
