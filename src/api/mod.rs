@@ -296,6 +296,10 @@ impl Api {
 }
 
 impl Handler for Api {
+    /// Produce alone. OffsetCommit could: its order is fixed when the coordinator hears it. But a client waits for one
+    /// commit before it sends the next, or holds at most a few; such a few are read together and leave one after the other in
+    /// the wakes that follow. Apache Kafka handles one request of a connection at a time, so to let commits overlap would
+    /// gain a figure and not a client, and make what comes after a refused one depend on timing.
     fn may_overlap(&self, frame: &[u8]) -> bool {
         matches!(RequestHeader::peek(frame), Some((key, _)) if key == ApiKey::Produce as i16)
     }

@@ -187,7 +187,7 @@ fn refusals(connection: &mut Connection, request: &PushTelemetryRequest<'_>) {
             ErrorCode::UnsupportedCompressionType,
         ),
         (PushTelemetryRequest { metrics: (&*large).into(), ..request.clone() }, ErrorCode::TelemetryTooLarge),
-        (PushTelemetryRequest { metrics: (&*bomb).into(), ..zstd(&[]) }, ErrorCode::TelemetryTooLarge),
+        (PushTelemetryRequest { metrics: (&*bomb).into(), ..zstd(&[]) }, ErrorCode::InvalidRecord),
         (zstd(b"no zstd at all"), ErrorCode::InvalidRecord),
     ];
     for (request, expected) in cases {

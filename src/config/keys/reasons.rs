@@ -28,6 +28,7 @@ const REASONS: &[(&str, &str)] = &[
     ("auto.leader.rebalance.enable", REPLICATION),
     ("background.threads", THREADS),
     ("broker.heartbeat.interval.ms", ALONE),
+    ("compression.lz4.level", "lz4 is compressed in one way here, the fast one"),
     ("broker.session.timeout.ms", ALONE),
     ("client.quota.callback.class", "quotas that are not enforced would be relied upon"),
     ("config.providers", "values kept elsewhere would be taken literally, secrets among them"),

@@ -16,8 +16,8 @@ use std::fmt;
 use wire::generated::metadata_record::MetadataRecord;
 
 pub use brokers::{
-    Registration, RegistrationError, UnregisterError, elect_after_restart, register_broker, unfence_broker,
-    unregister_broker,
+    Registration, RegistrationError, UnregisterError, directories_failed, elect_after_restart, register_broker, resign,
+    unfence_broker, unregister_broker,
 };
 pub use configs::{
     AlterConfigAnswers, AlterConfigError, AlterConfigs, AlterOp, AlterResource, ConfigRefusal, ConfigRules, OpType,
