@@ -13,6 +13,7 @@ mod crowd;
 mod directories;
 mod frames;
 mod groups;
+mod moves;
 mod produce;
 mod raw;
 mod reading;
