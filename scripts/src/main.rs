@@ -21,8 +21,8 @@ const USAGE: &str = "usage: cargo x TASK
   codegen [--check]        writes src/wire/generated from the schemas inside Kafka's jars
   compatibility [--check | --binary PATH]
                            writes docs/COMPATIBILITY.md from the tables of the binary and the tests that cover them
-  interop [PART...]        real clients against a broker: tools kcat python matrix dump groups hostile
-                           crash compare
+  interop [PART...]        real clients against a broker: tools kcat python matrix dump telemetry
+                           groups direct hostile crash compare
   instructions [--update]  what the hot path takes under callgrind, against benches/instructions.txt
   deps                     installs what the tests need into the cache
 options of test and interop:

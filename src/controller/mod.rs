@@ -36,7 +36,7 @@ use wire::records::ControlRecordType;
 use wire::{MetadataRecord, Uuid};
 
 use chance::Chance;
-use framing::{At, Batches, encode};
+use framing::{At, Batches, encode, encode_control};
 use metadata_log::{End, MetadataLog};
 use snapshot::SnapshotId;
 
@@ -87,6 +87,8 @@ pub struct Controller {
     chance: Chance,
     /// Milliseconds since 1970.
     clock: fn() -> i64,
+    /// Control records that write this voter into the log (KIP-853); none where it has no address.
+    voters: Vec<(ControlRecordType, Vec<u8>)>,
 }
 
 /// What is known of the snapshots on disk.
@@ -111,14 +113,9 @@ impl Controller {
         self.broker_epoch
     }
 
-    /// Finalised level of `kraft.version`: 1 where the voters stand in the log (KIP-853), else 0.
-    pub fn kraft_version(&self) -> i16 {
-        i16::from(!self.snapshots.control.is_empty())
-    }
-
     /// The directory of this voter, where the voters stand in the log; a list of voters by id alone has none.
     pub fn voter_directory_id(&self) -> Uuid {
-        if self.kraft_version() > 0 { self.metadata_directory_id } else { Uuid::ZERO }
+        if self.image.kraft_version() > 0 { self.metadata_directory_id } else { Uuid::ZERO }
     }
 
     /// Raft epoch in which this node leads.
@@ -139,6 +136,16 @@ impl Controller {
             self.flush()?;
         }
         Ok(&self.image)
+    }
+
+    /// Puts the voters behind what waits to be written: from `controller.quorum.voters` they move into the log, and into
+    /// every snapshot from now on (`LeaderState.maybeAppendUpgradedKRaftVersion`). `quorum-state` follows at the next start.
+    fn stage_voters(&mut self) -> Result<(), ControllerError> {
+        let at = self.next();
+        self.builder.set_kraft_version(1);
+        self.staged(encode_control(&self.voters, at)?, at);
+        self.snapshots.control.clone_from(&self.voters);
+        Ok(())
     }
 
     /// Replays records and puts them behind those that wait to be written.

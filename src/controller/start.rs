@@ -66,23 +66,30 @@ impl Controller {
         let loaded = load(&dir, &directories.cluster_id)?;
         let is_new = state.is_none() && loaded.log.end().offset == 0;
         let voters_in_log = match state {
-            Some(state) => state.voters_in_log,
+            // A quorum that was upgraded keeps the file of before until it starts again.
+            Some(state) => state.voters_in_log || loaded.has_voters,
             None => loaded.has_voters || (is_new && wants_voters_in_log(settings)),
         };
-        let control = if voters_in_log { voters(settings, directories) } else { Vec::new() };
+        let mut voters = voters(settings, directories);
+        let control = if voters_in_log { voters.clone() } else { Vec::new() };
+        if settings.listeners.controller.is_empty() {
+            voters.clear();
+        }
         if is_new {
             format(settings, &dir, &control, clock())?;
         }
         let epoch = 1 + state.map_or(0, |state| state.leader_epoch).max(loaded.log.end().epoch);
         let text = quorum_state::text(QuorumState { leader_epoch: epoch, voters_in_log }, settings.node_id);
         write_whole(&dir.join(quorum_state::FILE), text.as_bytes())?;
+        let mut builder = loaded.builder;
+        builder.set_kraft_version(voters_in_log.into());
         let mut controller = Self {
             node_id: settings.node_id,
             epoch,
             staged_end: loaded.log.end(),
             log: loaded.log,
-            image: Arc::new(loaded.builder.image()),
-            builder: loaded.builder,
+            image: Arc::new(builder.image()),
+            builder,
             broker_epoch: -1,
             staged: Vec::new(),
             limits: SnapshotLimits {
@@ -104,6 +111,7 @@ impl Controller {
             clock,
             dir,
             metadata_directory_id: directories.metadata_id(settings),
+            voters,
         };
         let epoch_before = controller.image.broker(settings.node_id).map(|broker| broker.epoch);
         let is_clean = epoch_before.is_some() && epoch_before == directories.clean_stop_epoch();

@@ -7,9 +7,8 @@
 //!
 //! - `coordinator`: one partition's state and the answers held back; `writer`: records into batches
 //! - `load`: from the log back to the state; `loading`: doing that beside everything else
-//! - `settings`, `chance`: what the groups are given besides time and image
+//! - `settings`: what the groups are given besides time, chance and image
 
-mod chance;
 mod coordinator;
 mod load;
 #[cfg(test)]
@@ -31,11 +30,11 @@ use wire::Uuid;
 use wire::records::Scratch;
 
 use crate::calls::{AppendError, Call, ListedGroups, PartitionId, Ticket};
+use crate::chance::Chance;
 use crate::config::Broker;
 use crate::metrics::log as lines;
 use crate::partition::Partitions;
 use crate::tickets::Tickets;
-use chance::Chance;
 use coordinator::{Coordinator, Phase, Told};
 use writer::Form;
 

@@ -3,7 +3,8 @@
 //!
 //! - one partition: its leader epochs ([`epochs`]), its idempotent and transactional producers ([`producer`]), its
 //!   offsets and replicas ([`partition`]), what compaction keeps of it ([`compaction`])
-//! - one shard: the fetch sessions of its connections ([`fetch_session`])
+//! - one shard: the fetch sessions of its connections ([`fetch_session`]), the clients that send it their metrics
+//!   ([`telemetry`])
 //! - one partition of `__consumer_offsets`: the groups that it coordinates, and their offsets ([`group`])
 //! - the cluster: its metadata as an image, and the decisions of the controller ([`metadata`])
 #![forbid(unsafe_code)]
@@ -14,7 +15,9 @@ pub mod fetch_session;
 pub mod group;
 pub mod metadata;
 pub mod partition;
+mod pattern;
 pub mod producer;
+pub mod telemetry;
 
 #[cfg(test)]
 mod testing {

@@ -99,7 +99,6 @@ const REASONS: &[(&str, &str)] = &[
     ("socket.", SOCKETS),
     ("ssl.", TLS),
     ("streams.", STREAMS),
-    ("telemetry.max.bytes", "telemetry of clients is not asked for"),
     ("transaction.", TRANSACTIONS),
     ("transactional.id.", TRANSACTIONS),
     ("unclean.leader.election.", REPLICATION),

@@ -29,6 +29,8 @@ pub struct Image {
     pub(super) configs: ChunkMap<ConfigResource, Arc<Configs>>,
     /// -1: no block was given out yet.
     pub(super) next_producer_id: i64,
+    /// The quorum's, which no record of the metadata tells.
+    pub(super) kraft_version: i16,
     pub(super) kept: Arc<Kept>,
 }
 
@@ -255,6 +257,7 @@ impl Image {
             similar_names: ChunkMap::default(),
             configs: ChunkMap::default(),
             next_producer_id: -1,
+            kraft_version: 0,
             kept: Arc::default(),
         }
     }
@@ -344,6 +347,11 @@ impl Image {
     /// One quota of one entity.
     pub fn quota(&self, entity: &QuotaEntity, key: &str) -> Option<f64> {
         self.kept.quotas.get(entity)?.get(key).and_then(quota).map(|(_, value)| value)
+    }
+
+    /// Finalised level of `kraft.version`: 1 where the voters stand in the log (KIP-853), else 0.
+    pub fn kraft_version(&self) -> i16 {
+        self.kraft_version
     }
 
     /// The first producer id that was not given out.

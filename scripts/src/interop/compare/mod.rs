@@ -39,13 +39,13 @@ pub(super) fn run(java: &Java, ringmill: &Kind, scratch: &Path, tally: &mut Tall
         if dynamic {
             continue;
         }
-        let started = tally.check("compare: both brokers start again", || {
-            sides.iter_mut().try_for_each(|side| side.restart()).map(|()| String::new())
-        });
-        if started {
-            table_of(java, commands::AFTER_RESTART, &mut sides, tally);
-            table_of(java, commands::GROUPS, &mut sides, tally);
-            table_of(java, commands::DIFFERENT, &mut sides, tally);
+        for tables in [&[commands::AFTER_RESTART, commands::GROUPS, commands::VOTERS][..], &[commands::VOTERS_KEPT]] {
+            let started = tally.check("compare: both brokers start again", || {
+                sides.iter_mut().try_for_each(|side| side.restart()).map(|()| String::new())
+            });
+            if started {
+                tables.iter().for_each(|table| table_of(java, table, &mut sides, tally));
+            }
         }
     }
 }
@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn every_line_names_a_tool() {
-        use super::commands::{AFTER_RESTART, COMMANDS, DIFFERENT, GROUPS, QUORUM, class};
-        for (_, line) in [COMMANDS, AFTER_RESTART, GROUPS, DIFFERENT, QUORUM].concat() {
+        use super::commands::{AFTER_RESTART, COMMANDS, GROUPS, QUORUM, VOTERS, VOTERS_KEPT, class};
+        for (_, line) in [COMMANDS, AFTER_RESTART, GROUPS, VOTERS, VOTERS_KEPT, QUORUM].concat() {
             let script = line.split(' ').next().unwrap_or_default();
             assert!(class(script).is_some(), "{line}");
         }

@@ -23,7 +23,9 @@ pub use configs::{
     AlterConfigAnswers, AlterConfigError, AlterConfigs, AlterOp, AlterResource, ConfigRefusal, ConfigRules, OpType,
     alter_configs, incremental_alter_configs,
 };
-pub use features::{FeatureError, FeatureRefusal, FeatureRules, FeatureUpdate, UpgradeType, update_features};
+pub use features::{
+    FeatureError, FeatureRefusal, FeatureRules, FeatureUpdate, FeaturesUpdated, UpgradeType, update_features,
+};
 pub use partitions::{
     AssignmentError, CreatePartitionsAnswers, CreatePartitionsError, NewPartitions, create_partitions,
 };
