@@ -29,6 +29,8 @@ pub(crate) fn capture(dir: &Path) -> Value {
         "dirty_background_ratio": read("/proc/sys/vm/dirty_background_ratio"),
         "load_average": read("/proc/loadavg"),
         "git": output("git", &["describe", "--always", "--dirty", "--abbrev=40"]),
+        "perf": output("perf", &["--version"]),
+        "kcat": output("sh", &["-c", "kcat -V 2>&1 | grep Version"]),
         "java": output("sh", &["-c", "java -version 2>&1 | head -1"]),
     })
 }

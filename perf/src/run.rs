@@ -36,7 +36,8 @@ pub(crate) struct Args {
     named: Vec<Kind>,
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: usize,
-    /// Minutes that all of it may take: warm-ups end earlier and measurements are shorter where they must; 0 for no limit
+    /// Minutes that all of it may take, the build of perf/run included: warm-ups end earlier and measurements are shorter where they must;
+    /// 0 for no limit
     #[arg(long, default_value_t = 56.0)]
     pub(crate) minutes: f64,
     #[arg(long, default_value = "perf/scenarios")]
@@ -97,10 +98,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let _group = Autogroup::nice(args.nice);
     let scenarios = Scenario::select(&args.scenarios_dir, &args.scenarios)?;
     let record = Record::create(args, &scenarios)?;
-    let mut comparison =
-        Comparison { args, record, end: Instant::now() + Duration::from_secs_f64(args.minutes * 60.0), ahead: 0.0 };
+    let built_s = std::env::var("PERF_BUILD_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+    let end = Instant::now() + Duration::from_secs_f64((args.minutes * 60.0 - built_s).max(0.0));
+    let mut comparison = Comparison { args, record, end, ahead: Cost::default() };
     touch_memory(args.touch_gib);
-    comparison.ahead = scenarios.iter().map(|scenario| comparison.cost(scenario)).sum();
+    for scenario in &scenarios {
+        let cost = comparison.cost(scenario);
+        comparison.ahead.fixed += cost.fixed;
+        comparison.ahead.scaled += cost.scaled;
+    }
+    let Cost { fixed, scaled } = comparison.ahead;
+    let (count, scale) = (scenarios.len(), comparison.scale());
+    comparison.record.say(&format!(
+        "{count} scenarios, {:.0} minutes at scale 1, begun at scale {scale:.2}",
+        (fixed + scaled) / 60.0
+    ));
     let (own, shared): (Vec<&Scenario>, Vec<&Scenario>) =
         scenarios.iter().partition(|scenario| scenario.kind.needs_fresh_broker() || scenario.needs_own_brokers());
     comparison.under_load(&shared)?;
@@ -118,8 +130,17 @@ struct Comparison<'a> {
     args: &'a Args,
     record: Record,
     end: Instant,
-    /// Seconds that what is not yet done would take unscaled.
-    ahead: f64,
+    /// What is not yet done.
+    ahead: Cost,
+}
+
+/// Seconds of work, about.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    /// What it takes whatever the scale is.
+    fixed: f64,
+    /// Warm-ups and measurements at scale 1.
+    scaled: f64,
 }
 
 impl Comparison<'_> {
@@ -136,12 +157,21 @@ impl Comparison<'_> {
         kinds.into_iter().enumerate().map(|(n, kind)| (kind, rounds(n))).collect()
     }
 
-    /// Seconds that a scenario takes, about.
-    fn cost(&self, scenario: &Scenario) -> f64 {
+    fn cost(&self, scenario: &Scenario) -> Cost {
         let is_fresh = scenario.kind.needs_fresh_broker();
         let (overhead, warm) = if is_fresh { (LIFE, 0.0) } else { (OVERHEAD, WARM) };
-        let of = |rounds: usize| rounds as f64 * (scenario.extension.seconds + overhead) + warm;
-        self.parties(scenario).iter().map(|(_, rounds)| of(*rounds)).sum()
+        let parties = self.parties(scenario);
+        let rounds: usize = parties.iter().map(|(_, rounds)| *rounds).sum();
+        Cost {
+            fixed: overhead * rounds as f64,
+            scaled: scenario.extension.seconds * rounds as f64 + warm * parties.len() as f64,
+        }
+    }
+
+    fn done(&mut self, scenario: &Scenario) {
+        let cost = self.cost(scenario);
+        self.ahead.fixed -= cost.fixed;
+        self.ahead.scaled -= cost.scaled;
     }
 
     /// The factor on measured seconds that fits what is ahead into the time that is left.
@@ -150,7 +180,7 @@ impl Comparison<'_> {
             return self.args.scale;
         }
         let left = self.end.saturating_duration_since(Instant::now()).as_secs_f64();
-        self.args.scale * (left / self.ahead.max(1.0)).clamp(0.25, 1.0)
+        self.args.scale * ((left - self.ahead.fixed) / self.ahead.scaled.max(1.0)).clamp(0.25, 1.0)
     }
 
     fn warm_max(&self) -> Duration {
@@ -179,7 +209,7 @@ impl Comparison<'_> {
                 |broker: &Broker| parties.iter().find(|(kind, _)| kind.name == broker.name).map(|(_, rounds)| *rounds);
             let present = brokers.iter_mut().filter_map(|broker| rounds(broker).map(|rounds| (broker, rounds)));
             self.compare(scenario, present.collect())?;
-            self.ahead -= self.cost(scenario);
+            self.done(scenario);
         }
         Ok(())
     }
@@ -273,7 +303,7 @@ impl Comparison<'_> {
                 }
             }
         }
-        self.ahead -= self.cost(scenario);
+        self.done(scenario);
         Ok(())
     }
 }
