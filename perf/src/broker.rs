@@ -85,12 +85,19 @@ impl Drop for Home {
     }
 }
 
-/// Two ports nobody listens on now; both are held until both are known.
+/// Two ports nobody listens on now, and the one after the first is free as well: a broker of two shards may want it
+/// (`ringmill.addressing=direct`). All are held until all are known.
 fn free_ports() -> Result<(u16, u16), Failure> {
-    let bind = || TcpListener::bind("127.0.0.1:0").doing("find a free port");
-    let (one, two) = (bind()?, bind()?);
-    let port = |l: &TcpListener| l.local_addr().doing("find a free port").map(|a| a.port());
-    Ok((port(&one)?, port(&two)?))
+    let bind = |port: u16| TcpListener::bind(("127.0.0.1", port));
+    let port = |listener: &TcpListener| listener.local_addr().doing("find a free port").map(|address| address.port());
+    for _ in 0..100 {
+        let one = bind(0).doing("find a free port")?;
+        let Some(next) = port(&one)?.checked_add(1) else { continue };
+        let Ok(_next) = bind(next) else { continue };
+        let two = bind(0).doing("find a free port")?;
+        return Ok((port(&one)?, port(&two)?));
+    }
+    Err(Failure::Setup("no two ports beside each other are free".to_owned()))
 }
 
 /// Where and how a broker runs.
