@@ -11,30 +11,6 @@ fn names(records: &[MetadataRecord]) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_broker_says_in_which_directories_its_replicas_lie() {
-    let mut c = Cluster::with_brokers(&[1, 2]);
-    c.create(&[topic("a", 2, 2)]);
-    let topic_id = c.image().topic("a").unwrap().id;
-    let (first, second, foreign) = (Uuid(701), Uuid(801), Uuid(702));
-    let both = Registration { log_dirs: vec![first, second], ..registration(1) };
-    let registered = register_broker(c.image(), both, 0).unwrap();
-    c.write(registered.records);
-
-    let before = c.image().topic("a").unwrap().partitions.clone();
-    let at = |partition, directory| AssignedDirectory { topic_id, partition, directory };
-    let elsewhere = AssignedDirectory { topic_id: Uuid(5), ..at(0, first) };
-    let asked = [at(0, first), at(1, second), at(1, foreign), at(2, first), elsewhere];
-    let decision = assign_directories(c.image(), 1, &asked).unwrap();
-    assert_eq!(decision.answers, [true, true, false, false, false]);
-    assert_eq!(names(&decision.records), ["PartitionChangeRecord"]);
-    c.write(decision.records);
-    let after = &c.image().topic("a").unwrap().partitions;
-    assert_eq!(after[0], before[0]);
-    assert_eq!((after[1].directory_of(1), after[1].directory_of(2)), (Some(second), Some(foreign)));
-    assert_eq!(after[1].leader_epoch, before[1].leader_epoch);
-}
-
-#[test]
 fn topics_are_created_by_kafkas_rules() {
     let mut c = Cluster::with_brokers(&[1, 2, 3]);
     let by_hand = |name: &str, assignments: &[(i32, &[i32])]| CreateTopic {
@@ -463,38 +439,6 @@ fn a_leader_left_out_of_the_isr_is_found_again() {
         .map(|it| format!("{} {:?} {:?} {}", it.leader, it.isr, it.eligible_leader_replicas, it.leader_recovery_state))
         .collect();
     assert_eq!(text, ["1 [1] [2] 0", "1 [1] [] 1"]);
-}
-
-#[test]
-fn registrations_are_checked() {
-    let c = Cluster::with_brokers(&[1]);
-    let check = |change: &dyn Fn(&mut Registration)| {
-        let mut it = registration(2);
-        change(&mut it);
-        register_broker(c.image(), it, 50).unwrap_err()
-    };
-    assert_eq!(check(&|it| it.log_dirs.clear()), RegistrationError::NoDirectory);
-    assert_eq!(check(&|it| it.log_dirs = vec![Uuid(1)]), RegistrationError::ReservedDirectory(Uuid(1)));
-    assert_eq!(check(&|it| it.log_dirs = vec![Uuid(900); 2]), RegistrationError::DuplicateDirectory(Uuid(900)));
-    let foreign = RegistrationError::ForeignDirectory { directory: Uuid(701), broker: 1 };
-    assert_eq!(check(&|it| it.log_dirs = vec![Uuid(701)]), foreign);
-    assert_eq!(check(&|it| it.features.clear()), RegistrationError::NoMetadataVersion);
-    let unsupported =
-        RegistrationError::UnsupportedFeature { name: "metadata.version".into(), level: 30, min: 7, max: 29 };
-    assert_eq!(check(&|it| it.features = vec![("metadata.version".into(), 7, 29)]).to_string(), {
-        let other = RegistrationError::UnsupportedFeature {
-            name: "eligible.leader.replicas.version".into(),
-            level: 1,
-            min: 0,
-            max: 0,
-        };
-        other.to_string()
-    });
-    let only_metadata = |it: &mut Registration| {
-        let version = it.features.iter_mut().find(|feature| feature.0 == "metadata.version").unwrap();
-        version.2 = 29;
-    };
-    assert_eq!(check(&only_metadata), unsupported);
 }
 
 #[test]
