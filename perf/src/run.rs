@@ -204,12 +204,36 @@ impl Comparison<'_> {
             }
         }
         for scenario in scenarios {
+            if self.is_over(scenario)? {
+                continue;
+            }
+            self.revive(&kinds, &mut brokers, scenario)?;
             let parties = self.parties(scenario);
             let rounds =
                 |broker: &Broker| parties.iter().find(|(kind, _)| kind.name == broker.name).map(|(_, rounds)| *rounds);
             let present = brokers.iter_mut().filter_map(|broker| rounds(broker).map(|rounds| (broker, rounds)));
             self.compare(scenario, present.collect())?;
             self.done(scenario);
+        }
+        Ok(())
+    }
+
+    /// Whether the minutes are over: then what is left is noted, and not measured.
+    fn is_over(&mut self, scenario: &Scenario) -> Result<bool, Failure> {
+        let is_over = self.args.minutes > 0.0 && Instant::now() > self.end;
+        if is_over {
+            self.record.failed(&scenario.name, "every broker", &Failure::Setup("no time was left".to_owned()))?;
+        }
+        Ok(is_over)
+    }
+
+    /// A broker that ended at an earlier scenario, which was noted, is started again.
+    fn revive(&self, kinds: &[Kind], brokers: &mut [Broker], scenario: &Scenario) -> Result<(), Failure> {
+        for broker in brokers {
+            let kind = kinds.iter().find(|kind| kind.name == broker.name);
+            if let (Err(_), Some(kind)) = (broker.check_alive(), kind) {
+                *broker = self.start(kind, scenario)?;
+            }
         }
         Ok(())
     }
@@ -234,23 +258,16 @@ impl Comparison<'_> {
             .into_iter()
             .map(|(broker, rounds)| (Turn { args, scenario, broker, scale, rate: scenario.rate, runs: 0 }, rounds))
             .collect();
-        if scenario.extension.part_of_saturation > 0.0 {
-            self.set_rates(scenario, &mut turns)?;
+        if scenario.extension.part_of_saturation > 0.0
+            && let Err(why) = self.set_rates(scenario, &mut turns)
+        {
+            return self.record.failed(&scenario.name, "every broker", &why);
         }
-        let record = &mut self.record;
         let mut out: Vec<String> = Vec::new();
         for (turn, _) in &mut turns {
-            match turn.awake(|turn| Ok((turn.warm(warm_max)?, turn.count_syscalls()?))) {
-                Ok((figures, counts)) => {
-                    let words: Vec<String> = figures.iter().map(|f| format!("{f:.3}")).collect();
-                    record.say(&format!("{:22} warm    {:9} {}", scenario.name, turn.broker.name, words.join(" ")));
-                    let note = json!({ "warm": figures, "counts": counts, "scale": scale });
-                    record.note(&scenario.name, &turn.broker.name, &note)?;
-                }
-                Err(why) => {
-                    record.failed(&scenario.name, &turn.broker.name, &why)?;
-                    out.push(turn.broker.name.clone());
-                }
+            if let Err(why) = self.warm(turn, warm_max) {
+                self.record.failed(&scenario.name, &turn.broker.name, &why)?;
+                out.push(turn.broker.name.clone());
             }
         }
         for round in 0..turns.iter().map(|(_, rounds)| *rounds).max().unwrap_or_default() {
@@ -259,20 +276,28 @@ impl Comparison<'_> {
                     continue;
                 }
                 match turn.awake(Turn::measure_in_quiet) {
-                    Ok(result) => record.line(scenario, &turn.broker.name, round, &result)?,
+                    Ok(result) => self.record.line(scenario, &turn.broker.name, round, &result)?,
                     Err(why) => {
-                        record.failed(&scenario.name, &turn.broker.name, &why)?;
+                        self.record.failed(&scenario.name, &turn.broker.name, &why)?;
                         out.push(turn.broker.name.clone());
                     }
                 }
             }
         }
-        for (turn, _) in &mut turns {
+        for (turn, _) in turns.iter_mut().filter(|(turn, _)| !out.contains(&turn.broker.name)) {
             if let Err(why) = turn.awake(Turn::forget) {
-                record.failed(&scenario.name, &turn.broker.name, &why)?;
+                self.record.failed(&scenario.name, &turn.broker.name, &why)?;
             }
         }
         Ok(())
+    }
+
+    fn warm(&mut self, turn: &mut Turn<'_>, at_most: Duration) -> Result<(), Failure> {
+        let (figures, counts) = turn.awake(|turn| Ok((turn.warm(at_most)?, turn.count_syscalls()?)))?;
+        let (scenario, broker) = (&turn.scenario.name, &turn.broker.name);
+        let words: Vec<String> = figures.iter().map(|f| format!("{f:.3}")).collect();
+        self.record.say(&format!("{scenario:22} warm    {broker:9} {}", words.join(" ")));
+        self.record.note(scenario, broker, &json!({ "warm": figures, "counts": counts, "scale": turn.scale }))
     }
 
     /// Everybody gets the part of what the last real broker takes at most.
@@ -292,6 +317,9 @@ impl Comparison<'_> {
 
     /// Each round has a new broker.
     fn of_lives(&mut self, scenario: &Scenario) -> Result<(), Failure> {
+        if self.is_over(scenario)? {
+            return Ok(());
+        }
         let (args, scale) = (self.args, self.scale());
         let places = lifecycle::Places { broker: args.place(), load: args.load_place(), both: args.both_places() };
         let parties = self.parties(scenario);
