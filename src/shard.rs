@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use shards::{Chunk, Core, Lane, Service, ShardId, SocketId};
+use shards::{Chunk, Core, Counters, Lane, Service, ShardId, SocketId};
 use state::group::Reply;
 
 use crate::api::Api;
@@ -42,6 +42,8 @@ pub struct Farewell {
     pub offsets: Vec<PartitionOffsets>,
     /// Partitions that were not.
     pub unclean: usize,
+    /// What each shard has done.
+    pub counts: Vec<(ShardId, Counters)>,
 }
 
 impl Shard {
@@ -51,6 +53,8 @@ impl Shard {
         let shard = Rc::new(Self { core, net, api, router, partitions, groups, stopping, farewell });
         shard.keep_house();
         shard.core.spawn(Rc::clone(&shard.partitions).clean_logs(Arc::clone(&shard.api.settings)));
+        let api = Rc::clone(&shard.api);
+        shard.core.spawn(async move { api.settle_directories().await });
         shard
     }
 
@@ -193,6 +197,7 @@ impl Service for Shard {
         let mut farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner);
         farewell.offsets.extend(offsets);
         farewell.unclean += unclean;
+        farewell.counts.push((self.core.id(), self.core.counters()));
         drop(farewell);
         self.api.close_controller();
         self.core.stopped();

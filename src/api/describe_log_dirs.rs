@@ -1,4 +1,5 @@
-//! DescribeLogDirs (key 35, KIP-113): which partitions lie in which log directory, and how large they are.
+//! DescribeLogDirs (key 35, KIP-113): which partitions lie in which log directory, and how large they are; also those on their way to
+//! one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +22,7 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
     let shared = Rc::clone(&api);
     Ok(shared.spawn(to, async move {
         let mut sizes = Vec::new();
-        for shard in 0..api.core.count() {
+        for shard in api.nodes.shards_behind(api.core.id().0) {
             if let Answer::LogSizes(more) = api.router.ask(shards::ShardId(shard), Query::LogSizes).await {
                 sizes.extend(more);
             }
@@ -60,7 +61,8 @@ fn directory<'a>(path: &Path, sizes: impl Iterator<Item = &'a LogSize>) -> Descr
         topics.entry(&size.topic).or_default().push(DescribeLogDirsPartition {
             partition_index: size.partition.index,
             partition_size: size.size_bytes as i64,
-            ..Default::default()
+            offset_lag: size.future_lag.unwrap_or(0),
+            is_future_key: size.future_lag.is_some(),
         });
     }
     let (total_bytes, usable_bytes) =

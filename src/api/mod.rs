@@ -32,6 +32,7 @@ mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod nodes;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
@@ -65,6 +66,7 @@ use crate::partition::Partitions;
 use crate::route::{CONTROLLER, Router};
 use crate::telemetry::ClientTelemetry;
 use control::Control;
+use nodes::Nodes;
 
 pub use table::listing;
 
@@ -72,6 +74,7 @@ pub use table::listing;
 pub struct Api {
     pub(crate) core: Core<Call>,
     pub(crate) settings: Arc<Broker>,
+    pub(crate) nodes: Nodes,
     pub(crate) router: Rc<Router>,
     pub(crate) partitions: Rc<Partitions>,
     pub(crate) groups: Rc<Coordinators>,
@@ -135,9 +138,11 @@ impl Api {
         let slots = settings.fetch_session_slots.div_ceil(usize::from(core.count()));
         let seed = core.wall_ms() as u32 ^ core.now().0 as u32;
         let fetches = fetch::Fetches::new(core.id().0, core.count(), slots, seed);
+        let nodes = Nodes::new(settings.node_id, settings.addressing, core.count());
         Rc::new_cyclic(|myself| Self {
             core,
             settings,
+            nodes,
             router,
             partitions,
             groups,
@@ -195,6 +200,10 @@ impl Api {
 
     /// Answers a question of another shard's about partitions of this one.
     pub fn asked(&self, from: ShardId, ask: Ticket, query: Query) {
+        let query = match query {
+            Query::AlterLogDirs(items) => return self.alter_log_dirs(from, ask, items),
+            query => query,
+        };
         let answer = Box::new(self.partitions.answer(query));
         self.core.call(from, Lane::Reply, Call::Answer { ask, answer });
     }

@@ -6,6 +6,7 @@
 mod acks;
 mod compare;
 mod crash;
+mod direct;
 mod dump;
 mod groups;
 mod java;
@@ -27,8 +28,20 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The parts of the suite, in the order in which they run.
-pub(crate) const PARTS: [&str; 11] =
-    ["tools", "kcat", "python", "matrix", "dump", "telemetry", "takeover", "groups", "hostile", "crash", "compare"];
+pub(crate) const PARTS: [&str; 12] = [
+    "tools",
+    "kcat",
+    "python",
+    "matrix",
+    "dump",
+    "telemetry",
+    "takeover",
+    "groups",
+    "direct",
+    "hostile",
+    "crash",
+    "compare",
+];
 
 #[derive(Default)]
 pub(crate) struct Options {
@@ -135,6 +148,10 @@ fn run_parts(options: &Options, mut env: Env, mut server: Option<Server>, tally:
     if wanted("groups") && options.bootstrap.is_none() {
         let Ok(kind) = kind(options, env.java.libs()) else { return };
         groups::run(&env, &kind, tally);
+    }
+    if wanted("direct") && options.bootstrap.is_none() && !options.control {
+        let Ok(kind) = kind(options, env.java.libs()) else { return };
+        direct::run(&mut env, &kind, tally);
     }
     if wanted("hostile") && options.control {
         hostile(options, &env, tally);

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 const START: Duration = Duration::from_secs(90);
@@ -163,6 +164,11 @@ impl Server {
         }
     }
 
+    /// The end of what the broker said.
+    pub(crate) fn log_tail(&self, lines: usize) -> String {
+        process::file_tail(&self.log(), lines)
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("broker.log")
     }
@@ -222,10 +228,24 @@ pub(crate) fn jvm(heap: &str, class_path: &[&Path]) -> Command {
     command
 }
 
-/// A port that nothing listened on a moment ago.
+/// A port that nothing listened on a moment ago, from below those that the kernel gives to outgoing connections: a client that
+/// tries again and again while its broker is down could be given the broker's own port, and the broker find it taken.
 fn free_port() -> Result<u16, String> {
-    let probe = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    probe.map(|address| address.port()).map_err(|e| format!("find a free port: {e}"))
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    const LOWEST: u16 = 10_000;
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let first_ephemeral = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
+    let count = u16::saturating_sub(first_ephemeral, LOWEST).max(1);
+    // Not two processes the same ports.
+    let start = (std::process::id() * 97 % u32::from(count)) as u16;
+    for _ in 0..count {
+        let place = (u32::from(start) + u32::from(TRIED.fetch_add(1, Ordering::Relaxed))) % u32::from(count);
+        let port = LOWEST + place as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(format!("no port from {LOWEST} to {first_ephemeral} is free"))
 }
 
 /// True when ApiVersions (version 0) gets an answer with no error.

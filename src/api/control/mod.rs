@@ -7,6 +7,7 @@ mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod describe_quorum;
+mod directories;
 mod loggers;
 mod unregister_broker;
 mod update_features;
@@ -89,6 +90,8 @@ impl Api {
                     ControlReply::Created(create_topics::internal(&api, topic).await)
                 }
                 ControlRequest::ProducerIds => api.allocate_producer_ids(),
+                ControlRequest::AssignDirectories(assigned) => directories::assign(&api, &assigned),
+                ControlRequest::Checkpoint => directories::checkpoint(&api).await,
             };
             api.core.call(from, Lane::Reply, Call::Controlled { ask, reply: Box::new(reply) });
         });
@@ -185,6 +188,7 @@ impl Api {
         }
         let directories = Arc::clone(&self.partitions.directories);
         self.core.files().blocking(move || write_checkpoints(&directories, &offsets, wanted)).await;
+        control.checkpoints.written();
     }
 
     /// Ends the metadata log cleanly, where this is the controller's shard.

@@ -74,6 +74,10 @@ const REASONS: &[(&str, &str)] = &[
     ("num.io.threads", THREADS),
     ("num.network.threads", THREADS),
     ("num.recovery.threads.per.data.dir", THREADS),
+    (
+        "num.replica.alter.log.dirs.threads",
+        "each shard moves one replica at a time, on worker threads that all shards share",
+    ),
     ("num.replica.", THREADS),
     ("offsets.commit.timeout.ms", REPLICATION),
     ("preallocate", "segments grow as they are written"),
@@ -85,7 +89,6 @@ const REASONS: &[(&str, &str)] = &[
     ("remote.log.storage.system.enable", "records would be thought to be kept elsewhere"),
     ("remote.storage.enable", "records would be thought to be kept elsewhere"),
     ("remote.", TIERED),
-    ("replica.alter.log.dirs.io.max.bytes.per.second", QUOTAS),
     ("replica.", REPLICATION),
     ("replication.quota.", QUOTAS),
     ("request.timeout.ms", ALONE),

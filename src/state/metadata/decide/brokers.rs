@@ -275,3 +275,43 @@ fn election(topic_id: Uuid, partition_id: i32, partition: &Partition, broker_id:
     }
     record
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::Uuid;
+
+    use super::*;
+    use crate::metadata::tests::{Cluster, registration};
+
+    #[test]
+    fn registrations_are_checked() {
+        let c = Cluster::with_brokers(&[1]);
+        let check = |change: &dyn Fn(&mut Registration)| {
+            let mut it = registration(2);
+            change(&mut it);
+            register_broker(c.image(), it, 50).unwrap_err()
+        };
+        assert_eq!(check(&|it| it.log_dirs.clear()), RegistrationError::NoDirectory);
+        assert_eq!(check(&|it| it.log_dirs = vec![Uuid(1)]), RegistrationError::ReservedDirectory(Uuid(1)));
+        assert_eq!(check(&|it| it.log_dirs = vec![Uuid(900); 2]), RegistrationError::DuplicateDirectory(Uuid(900)));
+        let foreign = RegistrationError::ForeignDirectory { directory: Uuid(701), broker: 1 };
+        assert_eq!(check(&|it| it.log_dirs = vec![Uuid(701)]), foreign);
+        assert_eq!(check(&|it| it.features.clear()), RegistrationError::NoMetadataVersion);
+        let unsupported =
+            RegistrationError::UnsupportedFeature { name: "metadata.version".into(), level: 30, min: 7, max: 29 };
+        assert_eq!(check(&|it| it.features = vec![("metadata.version".into(), 7, 29)]).to_string(), {
+            let other = RegistrationError::UnsupportedFeature {
+                name: "eligible.leader.replicas.version".into(),
+                level: 1,
+                min: 0,
+                max: 0,
+            };
+            other.to_string()
+        });
+        let only_metadata = |it: &mut Registration| {
+            let version = it.features.iter_mut().find(|feature| feature.0 == "metadata.version").unwrap();
+            version.2 = 29;
+        };
+        assert_eq!(check(&only_metadata), unsupported);
+    }
+}

@@ -5,6 +5,7 @@
 
 mod brokers;
 mod configs;
+mod directories;
 mod features;
 mod partitions;
 mod producer_ids;
@@ -23,6 +24,7 @@ pub use configs::{
     AlterConfigAnswers, AlterConfigError, AlterConfigs, AlterOp, AlterResource, ConfigRefusal, ConfigRules, OpType,
     alter_configs, incremental_alter_configs,
 };
+pub use directories::{AssignedDirectory, assign_directories};
 pub use features::{
     FeatureError, FeatureRefusal, FeatureRules, FeatureUpdate, FeaturesUpdated, UpgradeType, update_features,
 };
