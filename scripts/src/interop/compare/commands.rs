@@ -488,5 +488,5 @@ pub(super) const VOTERS_KEPT: Table = &[
     (NoNumbers, "kafka-metadata-quorum describe --status"),
     (NoNumbers, "kafka-metadata-quorum describe --replication"),
     (All, "kafka-metadata-quorum remove-controller --controller-id 7 --controller-directory-id {directory-id}"),
-    (All, "kafka-topics --list"),
+    (All, "kafka-topics --describe --topic kept"),
 ];
