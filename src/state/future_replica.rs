@@ -94,7 +94,11 @@ impl FutureReplica {
             Phase::Surveying => Next::Survey,
             Phase::Copying { checkpointed } => match self.copy(log) {
                 Some(Next::Copy { .. }) | None if self.left(log) <= held_bytes_max => {
-                    if checkpointed { Next::Hold } else { Next::Checkpoint }
+                    if checkpointed {
+                        Next::Hold
+                    } else {
+                        Next::Checkpoint
+                    }
                 }
                 step => step.unwrap_or(Next::Hold),
             },
@@ -309,11 +313,7 @@ mod tests {
     }
 
     fn happens() -> impl Strategy<Value = Happens> {
-        prop_oneof![
-            (1..4 * MIB).prop_map(Happens::Append),
-            Just(Happens::Roll),
-            Just(Happens::Retire),
-        ]
+        prop_oneof![(1..4 * MIB).prop_map(Happens::Append), Just(Happens::Roll), Just(Happens::Retire),]
     }
 
     fn happen(log: &mut Vec<Segment>, event: Happens) {
