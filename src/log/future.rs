@@ -57,6 +57,15 @@ pub struct Seal {
     pub epochs: Vec<EpochEntry>,
 }
 
+impl MoveError {
+    /// The new directory has no room for the replica; nothing else is wrong with it.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let Self::Future(LogError::Io { error, .. }) = self else { return false };
+        [StorageFull, QuotaExceeded, FileTooLarge].contains(&error.kind())
+    }
+}
+
 impl Dirs {
     /// Which of `closed` (base and size) an earlier move has brought over whole. Everything else of segments is removed.
     pub fn survey(&self, closed: &[(i64, u64)]) -> Result<Vec<(i64, u64)>, MoveError> {
@@ -75,7 +84,9 @@ impl Dirs {
     pub fn copy(&self, base: i64, from: u64, upto: u64) -> Result<(), MoveError> {
         let source = self.open_source(base, LOG)?.ok_or(MoveError::Gone)?;
         let target = self.open_target(base, LOG)?;
-        target.set_len(from).map_err(future("truncate", target.path()))?;
+        if target.len().map_err(future("open", target.path()))? > from {
+            target.set_len(from).map_err(future("truncate", target.path()))?;
+        }
         copy_bytes(&source, &target, from, upto)?;
         target.sync_data().map_err(future("sync", target.path()))
     }
@@ -87,7 +98,8 @@ impl Dirs {
         for suffix in [INDEX, TIME_INDEX, TXN_INDEX, SNAPSHOT] {
             bytes += self.copy_whole(base, suffix, None)?;
         }
-        self.date(base)?;
+        let log = self.date(base)?;
+        log.sync_all().map_err(future("sync", log.path()))?;
         Ok(bytes)
     }
 
@@ -99,7 +111,8 @@ impl Dirs {
     }
 
     /// Brings over what is left once the current replica rests: indexes of the active segment, snapshots, leader epochs. All
-    /// of it is on the disk then, and what is not there as it should be is an error.
+    /// of it is on the disk then, and what is not there as it should be is an error. Producers wait for this, so nothing is
+    /// synced that was synced before, and no date of a segment that will be dated by its next append.
     pub fn seal(&self, seal: &Seal) -> Result<(), MoveError> {
         let Some(active) = seal.segments.last() else { return Err(MoveError::Gone) };
         let (offsets, times) = seal.active_index_bytes;
@@ -108,9 +121,11 @@ impl Dirs {
         self.copy_whole(active.base, TXN_INDEX, None)?;
         self.date(active.base)?;
         self.align_snapshots()?;
-        leader_epochs::write(&self.future, &seal.epochs).map_err(MoveError::Future)?;
+        if leader_epochs::read(&self.future).ok().is_none_or(|there| there != seal.epochs) {
+            leader_epochs::write(&self.future, &seal.epochs).map_err(MoveError::Future)?;
+        }
         self.check(&seal.segments)?;
-        sync_dir(&self.future).and_then(|()| sync_parent(&self.future)).map_err(MoveError::Future)
+        sync_dir(&self.future).map_err(MoveError::Future)
     }
 
     /// Renames both: the current replica's directory away, the future's into its place. Between the two there is neither, and a
@@ -162,14 +177,16 @@ impl Dirs {
         target.set_len(0).map_err(future("truncate", target.path()))?;
         copy_bytes(&source, &target, 0, bytes)?;
         date(&source, &target)?;
+        target.sync_all().map_err(future("sync", target.path()))?;
         Ok(bytes)
     }
 
-    fn date(&self, base: i64) -> Result<(), MoveError> {
+    /// Dates the `.log` of the future replica as that of the current one.
+    fn date(&self, base: i64) -> Result<File, MoveError> {
         let source = self.open_source(base, LOG)?.ok_or(MoveError::Gone)?;
         let target = self.open_target(base, LOG)?;
-        target.sync_all().map_err(future("sync", target.path()))?;
-        date(&source, &target)
+        date(&source, &target)?;
+        Ok(target)
     }
 
     /// Has the future replica hold the snapshots of the current one, and no others.
@@ -249,12 +266,10 @@ fn copy_bytes(source: &File, target: &File, from: u64, upto: u64) -> Result<(), 
     Ok(())
 }
 
-/// Dates `target` as `source`, and syncs it.
 fn date(source: &File, target: &File) -> Result<(), MoveError> {
     let modified =
         source.std().metadata().and_then(|found| found.modified()).map_err(current("stat", source.path()))?;
-    target.std().set_modified(modified).map_err(future("date", target.path()))?;
-    target.sync_all().map_err(future("sync", target.path()))
+    target.std().set_modified(modified).map_err(future("date", target.path()))
 }
 
 fn current(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> MoveError {

@@ -49,7 +49,7 @@ fn decode<'a, T: Message<'a>>(body: &'a [u8], version: i16) -> T {
 }
 
 /// Asks until the coordinators are there; answers how the first answer read.
-fn find_coordinator(connection: &mut Connection, group: &str) -> i16 {
+pub(crate) fn find_coordinator(connection: &mut Connection, group: &str) -> i16 {
     let (deadline, mut first) = (Instant::now() + Duration::from_secs(60), None);
     let request = FindCoordinatorRequest { coordinator_keys: vec![group.into()], ..Default::default() };
     loop {
@@ -120,7 +120,13 @@ fn heartbeat(connection: &mut Connection, group: &str, member: &str, generation_
 }
 
 /// Error codes of partitions 0 and 7 of a topic that has one partition.
-fn commit(connection: &mut Connection, group: &str, member: (&str, i32), topic: &str, offset: i64) -> Vec<(i32, i16)> {
+pub(crate) fn commit(
+    connection: &mut Connection,
+    group: &str,
+    member: (&str, i32),
+    topic: &str,
+    offset: i64,
+) -> Vec<(i32, i16)> {
     let partition = |partition_index| OffsetCommitRequestPartition {
         partition_index,
         committed_offset: offset,
@@ -147,7 +153,7 @@ fn commit(connection: &mut Connection, group: &str, member: (&str, i32), topic: 
 }
 
 /// What several groups have committed for partition 0 of a topic.
-fn fetch(connection: &mut Connection, groups: &[&str], topic: &str) -> Vec<i64> {
+pub(crate) fn fetch(connection: &mut Connection, groups: &[&str], topic: &str) -> Vec<i64> {
     let one = |group: &&str| OffsetFetchRequestGroup {
         group_id: (*group).to_owned().into(),
         topics: Some(vec![OffsetFetchRequestTopics {
@@ -249,7 +255,7 @@ fn delete(connection: &mut Connection, groups: &[&str]) -> Vec<i16> {
     decode::<DeleteGroupsResponse<'_>>(&body, 2).results.iter().map(|result| result.error_code).collect()
 }
 
-fn wait_until_loaded(connection: &mut Connection) {
+pub(crate) fn wait_until_loaded(connection: &mut Connection) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let body = call(connection, ApiKey::ListGroups, 4, &ListGroupsRequest::default());
