@@ -14,6 +14,8 @@ pub mod controller;
 
 pub mod groups;
 
+pub mod telemetry;
+
 pub mod route;
 
 pub mod partition;
@@ -21,6 +23,7 @@ pub mod partition;
 pub mod log;
 
 pub mod calls;
+mod chance;
 mod tickets;
 
 pub mod config;

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use shards::{Chunk, Core, Lane, Service, ShardId, SocketId};
+use shards::{Chunk, Core, Counters, Lane, Service, ShardId, SocketId};
 use state::group::Reply;
 
 use crate::api::Api;
@@ -42,6 +42,8 @@ pub struct Farewell {
     pub offsets: Vec<PartitionOffsets>,
     /// Partitions that were not.
     pub unclean: usize,
+    /// What each shard has done.
+    pub counts: Vec<(ShardId, Counters)>,
 }
 
 impl Shard {
@@ -64,6 +66,9 @@ impl Shard {
                 shard.core.sleep(HOUSEKEEPING).await;
                 shard.net.sweep();
                 shard.groups.keep_house();
+                if let Some(telemetry) = &shard.api.telemetry {
+                    telemetry.keep_house();
+                }
                 shard.partitions.keep_house(&shard.api.settings).await;
                 shard.api.keep_controller().await;
             }
@@ -185,10 +190,14 @@ impl Service for Shard {
             return;
         }
         self.groups.close();
+        if let Some(telemetry) = &self.api.telemetry {
+            telemetry.tell();
+        }
         let (offsets, unclean) = self.partitions.close();
         let mut farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner);
         farewell.offsets.extend(offsets);
         farewell.unclean += unclean;
+        farewell.counts.push((self.core.id(), self.core.counters()));
         drop(farewell);
         self.api.close_controller();
         self.core.stopped();

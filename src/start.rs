@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use shards::{Core, Plan, Running, topology};
+use shards::{Core, Counters, Plan, Running, Seating, ShardId, topology};
 use state::metadata::Image;
 
 use crate::api::Api;
 use crate::calls::Call;
 use crate::config::Broker;
+use crate::config::addressing;
+use crate::config::listener::Listener;
 use crate::controller::{Controller, Directories};
 use crate::groups::Coordinators;
 use crate::log::{LogError, checkpoints};
@@ -20,6 +22,7 @@ use crate::net::{Net, NetLimits};
 use crate::partition::{Directory, LogDirs, Offsets, Partitions, Wanted, write_checkpoints};
 use crate::route::{CONTROLLER, Router};
 use crate::shard::{Farewell, Shard};
+use crate::telemetry::ClientTelemetry;
 
 /// A broker that runs.
 pub struct Server {
@@ -36,10 +39,18 @@ struct Ground {
     settings: Arc<Broker>,
     directories: Arc<LogDirs>,
     image: Arc<Image>,
-    kraft_version: i16,
     controller: Mutex<Option<Controller>>,
-    listeners: Mutex<Vec<TcpListener>>,
+    listeners: Mutex<Vec<Bound>>,
     farewell: Arc<Mutex<Farewell>>,
+}
+
+/// A socket that listens.
+struct Bound {
+    socket: TcpListener,
+    /// The number of its listener, as [`Listeners::side`](crate::config::listener::Listeners::side) counts them.
+    number: usize,
+    /// The shard whose own it is; `None`: any takes its connections.
+    shard: Option<u16>,
 }
 
 /// Why a broker does not start; the text says what, where, and what to do.
@@ -50,7 +61,7 @@ impl Server {
     pub fn start(mut settings: Broker) -> Result<Self, StartFailure> {
         let began = Instant::now();
         let cores = topology::choose(settings.shards);
-        let listeners = bind(&mut settings)?;
+        let listeners = bind(&mut settings, cores.len() as u16)?;
         let directories = Directories::open(&settings).map_err(|error| error.to_string())?;
         let log_dirs = Arc::new(LogDirs::new(found(&settings, &directories).map_err(|error| error.to_string())?));
         let mut controller = Controller::open(&settings, &directories).map_err(|error| error.to_string())?;
@@ -62,7 +73,6 @@ impl Server {
         let ground = Ground {
             directories: Arc::clone(&log_dirs),
             image: Arc::clone(controller.image()),
-            kraft_version: controller.kraft_version(),
             controller: Mutex::new(Some(controller)),
             listeners: Mutex::new(listeners),
             settings: Arc::clone(&settings),
@@ -76,6 +86,16 @@ impl Server {
         Ok(server)
     }
 
+    /// The settings it runs with; every port is known.
+    pub fn settings(&self) -> &Broker {
+        &self.settings
+    }
+
+    /// A shard's counts up to its last turn; `None` when there is no such shard.
+    pub fn counters(&self, shard: u16) -> Option<Counters> {
+        self.running.counters(ShardId(shard))
+    }
+
     /// Begins a clean stop; may be called from any thread.
     pub fn stop(&self) {
         self.running.stop();
@@ -85,7 +105,8 @@ impl Server {
     /// is marked as clean.
     pub fn join(self) -> Result<(), StartFailure> {
         self.running.join()?;
-        let Farewell { offsets, unclean } = std::mem::take(&mut *lock(&self.farewell));
+        let Farewell { offsets, unclean, counts } = std::mem::take(&mut *lock(&self.farewell));
+        tell_crossings(counts);
         write_checkpoints(&self.log_dirs, &offsets, Wanted::ALL);
         if unclean > 0 {
             return Err(format!("{unclean} logs were not closed cleanly; the next start checks all of them"));
@@ -101,8 +122,7 @@ impl Server {
     }
 
     fn announce(&self, cores: &[usize], began: Instant) {
-        let addresses: Vec<String> =
-            self.settings.listeners.broker.iter().map(|one| format!("{}:{}", one.host, one.port)).collect();
+        let addresses: Vec<String> = self.settings.listeners.broker.iter().map(Listener::address).collect();
         lines::info(format_args!(
             "node {} of cluster {} listens on {} with {} shard(s) on core(s) {cores:?}, started in {} ms",
             self.settings.node_id,
@@ -125,16 +145,37 @@ impl Ground {
         let router = Rc::new(Router::new(core.clone(), Arc::clone(&self.image)));
         let groups = Coordinators::new(core.clone(), Rc::clone(&partitions), Arc::clone(&self.settings), &self.image);
         let groups = groups.map_err(|error| format!("the coordinators of groups: {error}"))?;
-        let api = Api::new(core.clone(), Arc::clone(&self.settings), router, partitions, groups, self.kraft_version);
+        let telemetry = self.telemetry(&core).map_err(|error| format!("telemetry of clients: {error}"))?;
+        let api = Api::new(core.clone(), Arc::clone(&self.settings), router, partitions, groups, telemetry);
         if core.id() == CONTROLLER {
             let controller = lock(&self.controller).take().expect("shard 0 is made once");
             api.host_controller(controller);
-            for (index, listener) in lock(&self.listeners).drain(..).enumerate() {
-                core.listen(listener, index);
-            }
         }
+        self.listen(&core);
         let net = Net::new(core.clone(), net_limits(&self.settings, core.count()));
         Ok(Shard::new(core, net, api, Arc::clone(&self.farewell)))
+    }
+
+    fn telemetry(&self, core: &Core<Call>) -> std::io::Result<Option<ClientTelemetry>> {
+        let receive = || ClientTelemetry::new(core.clone(), &self.settings, &self.image);
+        self.settings.client_telemetry.then(receive).transpose()
+    }
+
+    /// Accepts on the sockets that are this shard's own; the first shard also on those of all.
+    fn listen(&self, core: &Core<Call>) {
+        let mut listeners = lock(&self.listeners);
+        let here = |bound: &mut Bound| ShardId(bound.shard.unwrap_or(0)) == core.id();
+        for Bound { socket, number, shard } in listeners.extract_if(.., here) {
+            core.listen(socket, number, if shard.is_some() { Seating::Here } else { Seating::Any });
+        }
+    }
+}
+
+/// How much went between the shards: what direct addressing saves.
+fn tell_crossings(mut counts: Vec<(ShardId, Counters)>) {
+    counts.sort_unstable_by_key(|(shard, _)| *shard);
+    for (shard, Counters { receives, crossings, .. }) in counts.iter().filter(|_| counts.len() > 1) {
+        lines::info(format_args!("{shard}: {receives} pieces of input, {crossings} calls of other shards"));
     }
 }
 
@@ -147,23 +188,25 @@ fn net_limits(settings: &Broker, shards: u16) -> NetLimits {
     }
 }
 
-/// Binds every listener, those of brokers before those of controllers as [`Listeners::side`] counts them, so that a port
-/// that is taken is known before anything is touched.
-///
-/// [`Listeners::side`]: crate::config::listener::Listeners::side
-fn bind(settings: &mut Broker) -> Result<Vec<TcpListener>, StartFailure> {
-    let mut bound = Vec::new();
-    let listeners = &settings.listeners;
-    for listener in [listeners.broker.clone(), listeners.controller.clone()].concat() {
-        let host = if listener.host.is_empty() { "0.0.0.0" } else { &listener.host };
-        let socket = TcpListener::bind((host, listener.port)).map_err(|error| {
-            format!("listener {}: cannot listen on {host}:{}: {error}", listener.name, listener.port)
+/// Binds every listener, so that a port that is taken is known before anything is touched.
+fn bind(settings: &mut Broker, shards: u16) -> Result<Vec<Bound>, StartFailure> {
+    let listeners = settings.listeners.clone();
+    let mut all = Vec::new();
+    for one in addressing::endpoints(&listeners, shards)? {
+        let (name, number, shard) = (&one.listener.name, one.number, one.shard);
+        let host = if one.listener.host.is_empty() { "0.0.0.0" } else { &one.listener.host };
+        let socket = TcpListener::bind((host, one.port)).map_err(|error| {
+            let whose = shard.filter(|shard| *shard > 0).map_or(String::new(), |shard| format!(", shard {shard}"));
+            format!("listener {name}{whose}: cannot listen on {host}:{}: {error}", one.port)
         })?;
         let port = socket.local_addr().map_err(|error| error.to_string())?.port();
-        settings.bound(&listener.name, port);
-        bound.push(socket);
+        match shard {
+            None | Some(0) => settings.bound(name, port),
+            Some(_) => settings.listeners.broker[number].shard_bound(port)?,
+        }
+        all.push(Bound { socket, number, shard });
     }
-    Ok(bound)
+    Ok(all)
 }
 
 /// The log directories with what their checkpoints say, in the order of `log.dirs`.

@@ -13,11 +13,13 @@ need() {
 }
 
 need java default-jre-headless
-if [ ! -e "$libs/.complete" ] && [ -z "${RINGMILL_KAFKA_LIBS:-}" ]; then
+# What is there is complete for one list of jars.
+complete=$libs/.complete-$(cksum < "$here/pom.xml" | cut -d' ' -f1)
+if [ ! -e "$complete" ] && [ -z "${RINGMILL_KAFKA_LIBS:-}" ]; then
   need mvn maven
   mkdir -p "$libs"
   mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$libs" >&2
-  touch "$libs/.complete"
+  touch "$complete"
 fi
 
 [ "$properties" = --fetch ] && exit 0

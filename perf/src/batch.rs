@@ -1,4 +1,4 @@
-//! Record batches as a producer writes them, and where in them a stamp can be patched.
+//! Record batches as a producer writes them.
 
 use wire::records::{BatchBuilder, Codec, Scratch, crc32c};
 
@@ -25,14 +25,17 @@ pub(crate) fn build(count: usize, value_size: usize, timestamp_ms: i64, codec: C
 }
 
 /// Writes the CRC of a batch whose covered bytes were changed.
-pub(crate) fn seal(batch: &mut [u8]) {
+fn seal(batch: &mut [u8]) {
     let crc = crc32c(&batch[CRC_FROM..]);
     batch[17..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// Where the value starts in an uncompressed batch of one record: nothing but the count of its headers follows it.
-pub(crate) fn value_at(batch: &[u8], value_size: usize) -> usize {
-    batch.len().saturating_sub(1 + value_size)
+/// Makes a batch the next one of an idempotent producer: `first` is the sequence of its first record.
+pub(crate) fn number(batch: &mut [u8], producer_id: i64, producer_epoch: i16, first: i32) {
+    batch[43..51].copy_from_slice(&producer_id.to_be_bytes());
+    batch[51..53].copy_from_slice(&producer_epoch.to_be_bytes());
+    batch[53..57].copy_from_slice(&first.to_be_bytes());
+    seal(batch);
 }
 
 /// xorshift64*: the same bytes in every run.
@@ -58,18 +61,14 @@ mod tests {
     use wire::records::Batch;
 
     #[test]
-    fn a_patched_and_sealed_batch_is_whole() {
-        for size in [16, 63, 64, 100, 1024, 8192, 70_000] {
-            let mut bytes = build(1, size, 7, Codec::None).unwrap();
-            let at = value_at(&bytes, size);
-            bytes[at..at + 16].copy_from_slice(b"0123456789abcdef");
-            seal(&mut bytes);
-            let (batch, rest) = Batch::first(&bytes).unwrap();
-            assert!(rest.is_empty() && batch.crc_matches());
-            let mut scratch = Scratch::new();
-            let record = batch.records(&mut scratch, 1 << 20).unwrap().next().unwrap().unwrap();
-            assert!(record.value.unwrap().starts_with(b"0123456789abcdef"), "value of {size} bytes");
-        }
+    fn a_numbered_batch_is_an_idempotent_producers() {
+        let mut bytes = build(3, 100, 7, Codec::None).unwrap();
+        number(&mut bytes, 4000, 2, 9);
+        let (batch, _) = Batch::first(&bytes).unwrap();
+        assert!(batch.crc_matches() && batch.header.has_producer_id());
+        let header = batch.header;
+        assert_eq!((header.producer_id, header.producer_epoch, header.base_sequence), (4000, 2, 9));
+        assert_eq!(header.last_sequence(), 11);
     }
 
     #[test]

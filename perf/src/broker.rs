@@ -22,6 +22,13 @@ pub(crate) struct Kind {
     command: Vec<String>,
 }
 
+impl Kind {
+    /// One of those that `perf/brokers` has a script for.
+    pub(crate) fn of_script(name: &str) -> Kind {
+        Kind { name: name.to_owned(), command: vec![format!("perf/brokers/{name}.sh")] }
+    }
+}
+
 impl FromStr for Kind {
     type Err = String;
 
@@ -78,12 +85,19 @@ impl Drop for Home {
     }
 }
 
-/// Two ports nobody listens on now; both are held until both are known.
+/// Two ports nobody listens on now, and the one after the first is free as well: a broker of two shards may want it
+/// (`ringmill.addressing=direct`). All are held until all are known.
 fn free_ports() -> Result<(u16, u16), Failure> {
-    let bind = || TcpListener::bind("127.0.0.1:0").doing("find a free port");
-    let (one, two) = (bind()?, bind()?);
-    let port = |l: &TcpListener| l.local_addr().doing("find a free port").map(|a| a.port());
-    Ok((port(&one)?, port(&two)?))
+    let bind = |port: u16| TcpListener::bind(("127.0.0.1", port));
+    let port = |listener: &TcpListener| listener.local_addr().doing("find a free port").map(|address| address.port());
+    for _ in 0..100 {
+        let one = bind(0).doing("find a free port")?;
+        let Some(next) = port(&one)?.checked_add(1) else { continue };
+        let Ok(_next) = bind(next) else { continue };
+        let two = bind(0).doing("find a free port")?;
+        return Ok((port(&one)?, port(&two)?));
+    }
+    Err(Failure::Setup("no two ports beside each other are free".to_owned()))
 }
 
 /// Where and how a broker runs.
@@ -166,6 +180,16 @@ impl Broker {
     /// SIGKILL; the directory stays.
     pub(crate) fn kill(mut self) -> Result<Home, Failure> {
         self.child.kill().doing("kill the broker")?;
+        self.ended()
+    }
+
+    /// SIGTERM, and waits for the end; the directory stays.
+    pub(crate) fn stop(self) -> Result<Home, Failure> {
+        self.signal("-TERM")?;
+        self.ended()
+    }
+
+    fn ended(mut self) -> Result<Home, Failure> {
         self.child.wait().doing("wait for the broker's end")?;
         // The home outlives its broker: take it out before the drop that would remove it.
         let nowhere = Home { dir: PathBuf::from("/nonexistent/perf"), address: String::new() };

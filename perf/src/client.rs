@@ -1,10 +1,13 @@
 //! A client that asks one thing at a time: what prepares a load and looks whether a broker is there.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use wire::messages::{ApiVersionsRequest, MetadataResponse};
+use wire::messages::{ApiVersionsRequest, InitProducerIdRequest, MetadataResponse};
 use wire::{Request, Uuid};
 
 use crate::failure::{Doing, Failure};
@@ -58,10 +61,25 @@ impl Client {
         accepted("ApiVersions", self.ask(protocol::API_VERSIONS, &request)?.error_code)
     }
 
-    pub(crate) fn create_topic(&mut self, name: &str, partitions: usize) -> Result<(), Failure> {
-        let answer = self.ask(protocol::CREATE_TOPICS, &protocol::create_topic(name, partitions as i32))?;
+    /// `config`: what the topic has of its own, key and value.
+    pub(crate) fn create_topic(
+        &mut self,
+        name: &str,
+        partitions: usize,
+        config: &[(String, String)],
+    ) -> Result<(), Failure> {
+        let request = protocol::create_topic(name, partitions as i32, config);
+        let answer = self.ask(protocol::CREATE_TOPICS, &request)?;
         let topic = answer.topics.first().ok_or(Failure::Malformed("no topic in it"))?;
         accepted("CreateTopics", topic.error_code)
+    }
+
+    /// Of a producer without transactions: its id and epoch.
+    pub(crate) fn init_producer_id(&mut self) -> Result<(i64, i16), Failure> {
+        let request = InitProducerIdRequest { transactional_id: None, transaction_timeout_ms: 1, ..Default::default() };
+        let answer = self.ask(protocol::INIT_PRODUCER_ID, &request)?;
+        accepted("InitProducerId", answer.error_code)?;
+        Ok((answer.producer_id, answer.producer_epoch))
     }
 
     pub(crate) fn delete_topic(&mut self, name: &str) -> Result<(), Failure> {
@@ -75,10 +93,23 @@ impl Client {
     }
 
     pub(crate) fn log_end_offset(&mut self, topic: &str, partition: usize) -> Result<i64, Failure> {
-        let answer = self.ask(protocol::LIST_OFFSETS, &protocol::log_end_offset(topic, partition as i32))?;
-        let found = answer.topics.first().and_then(|topic| topic.partitions.first());
-        let found = found.ok_or(Failure::Malformed("no partition in it"))?;
-        accepted("ListOffsets", found.error_code).map(|()| found.offset)
+        self.log_end_offsets(topic, partition..partition + 1)
+    }
+
+    /// The sum of all ends: records of these partitions, where none were removed. All must have a leader here.
+    pub(crate) fn log_end_offsets(&mut self, topic: &str, partitions: Range<usize>) -> Result<i64, Failure> {
+        let request = protocol::log_end_offsets(topic, partitions.start as i32..partitions.end as i32);
+        let answer = self.ask(protocol::LIST_OFFSETS, &request)?;
+        let found = answer.topics.first().ok_or(Failure::Malformed("no topic in it"))?;
+        if found.partitions.len() != partitions.len() {
+            return Err(Failure::Malformed("not the partitions that were asked for"));
+        }
+        let mut sum = 0;
+        for partition in &found.partitions {
+            accepted("ListOffsets", partition.error_code)?;
+            sum += partition.offset;
+        }
+        Ok(sum)
     }
 }
 
@@ -110,14 +141,19 @@ impl Topic {
         let topic = metadata.topics.first().ok_or(Failure::Malformed("no topic in it"))?;
         accepted("Metadata", topic.error_code)?;
         let mut leaders = Vec::with_capacity(partitions);
+        let mut clients: BTreeMap<i32, (SocketAddr, Client)> = BTreeMap::new();
         for index in 0..partitions {
             let leader = topic.partitions.iter().find(|p| p.partition_index == index as i32).map(|p| p.leader_id);
             let Some(broker) = metadata.brokers.iter().find(|broker| Some(broker.node_id) == leader) else {
                 return Err(Failure::Setup(format!("{name} has no partition {index} with a leader")));
             };
-            let address = format!("{}:{}", broker.host, broker.port);
-            Client::connect(&address, timeout)?.log_end_offset(name, index)?;
-            leaders.push(resolve(&address)?);
+            if let Entry::Vacant(place) = clients.entry(broker.node_id) {
+                let address = format!("{}:{}", broker.host, broker.port);
+                place.insert((resolve(&address)?, Client::connect(&address, timeout)?));
+            }
+            let (address, client) = clients.get_mut(&broker.node_id).ok_or(Failure::Malformed("no leader"))?;
+            client.log_end_offset(name, index)?;
+            leaders.push(*address);
         }
         Ok(Topic { id: topic.topic_id, leaders })
     }

@@ -18,7 +18,10 @@ pub(crate) fn capture(dir: &Path) -> Value {
         "cores_online": read("/sys/devices/system/cpu/online"),
         "memory": read("/proc/meminfo").as_deref().and_then(|text| field(text, "MemTotal")),
         "file_system": output("findmnt", &["-no", "SOURCE,FSTYPE,OPTIONS", "-T", &dir]),
+        "network": std::env::var("PERF_NETWORK").unwrap_or_else(|_| "the host's, not chosen by perf/run".to_owned()),
         "tcp_congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control"),
+        "tcp_rmem": read("/proc/sys/net/ipv4/tcp_rmem"),
+        "tcp_wmem": read("/proc/sys/net/ipv4/tcp_wmem"),
         "scheduling": output("chrt", &["-p", &std::process::id().to_string()]),
         "clocksource": read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "transparent_hugepages": read("/sys/kernel/mm/transparent_hugepage/enabled"),
@@ -26,6 +29,8 @@ pub(crate) fn capture(dir: &Path) -> Value {
         "dirty_background_ratio": read("/proc/sys/vm/dirty_background_ratio"),
         "load_average": read("/proc/loadavg"),
         "git": output("git", &["describe", "--always", "--dirty", "--abbrev=40"]),
+        "perf": output("perf", &["--version"]),
+        "kcat": output("sh", &["-c", "kcat -V 2>&1 | grep Version"]),
         "java": output("sh", &["-c", "java -version 2>&1 | head -1"]),
     })
 }

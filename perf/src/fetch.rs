@@ -131,9 +131,10 @@ fn measure(args: &Args, poll: &mut Poll, lanes: &mut [Lane]) -> Result<Value, Fa
     }
 }
 
-struct Tally {
+pub(crate) struct Tally {
     answers: u64,
-    bytes: u64,
+    pub(crate) bytes: u64,
+    pub(crate) records: i64,
     /// How often the end of a partition was reached.
     rounds: u64,
     /// Answers whose batches were looked at.
@@ -144,17 +145,18 @@ struct Tally {
 }
 
 impl Tally {
-    fn new() -> Tally {
-        Tally { answers: 0, bytes: 0, rounds: 0, checked: 0, idle_ns: 0, service: Latencies::new() }
+    pub(crate) fn new() -> Tally {
+        Tally { answers: 0, bytes: 0, records: 0, rounds: 0, checked: 0, idle_ns: 0, service: Latencies::new() }
     }
 }
 
 /// What a partition holds: batches of one size.
 #[derive(Clone, Copy)]
-struct Contents {
-    end: i64,
-    batch_bytes: usize,
-    batch_records: i64,
+pub(crate) struct Contents {
+    /// Where reading starts over; None: it goes on with what is written.
+    pub(crate) end: Option<i64>,
+    pub(crate) batch_bytes: usize,
+    pub(crate) batch_records: i64,
 }
 
 impl Contents {
@@ -168,8 +170,11 @@ impl Contents {
         let fetched = fetched.ok_or(Failure::Malformed("no partition in it"))?;
         accepted("Fetch", fetched.error_code)?;
         let header = BatchHeader::parse(fetched.records.bytes().unwrap_or_default())?;
-        let contents =
-            Contents { end, batch_bytes: header.size(), batch_records: header.next_offset() - header.base_offset };
+        let contents = Contents {
+            end: Some(end),
+            batch_bytes: header.size(),
+            batch_records: header.next_offset() - header.base_offset,
+        };
         if contents.batch_records < 1 || end < contents.batch_records {
             return Err(Failure::Malformed("records count"));
         }
@@ -177,8 +182,8 @@ impl Contents {
     }
 }
 
-struct Lane {
-    stream: TcpStream,
+pub(crate) struct Lane {
+    pub(crate) stream: TcpStream,
     /// For `Receive::Read`.
     replies: Replies,
     /// For `Receive::Discard`.
@@ -187,14 +192,14 @@ struct Lane {
     check_every: u64,
     frame: Vec<u8>,
     offset_at: usize,
-    offset: i64,
+    pub(crate) offset: i64,
     contents: Contents,
     asked: i32,
     asked_ns: u64,
 }
 
 impl Lane {
-    fn connect(args: &Args, topic: &Topic, partition: usize, contents: Contents) -> Result<Lane, Failure> {
+    pub(crate) fn connect(args: &Args, topic: &Topic, partition: usize, contents: Contents) -> Result<Lane, Failure> {
         let stream = std::net::TcpStream::connect(topic.leaders[partition]).doing("connect")?;
         stream.set_nodelay(true).doing("set TCP_NODELAY")?;
         stream.set_nonblocking(true).doing("set O_NONBLOCK")?;
@@ -218,7 +223,7 @@ impl Lane {
         })
     }
 
-    fn ask(&mut self, now: u64) -> Result<(), Failure> {
+    pub(crate) fn ask(&mut self, now: u64) -> Result<(), Failure> {
         self.asked += 1;
         self.asked_ns = now;
         self.answer.begin(self.check_every > 0 && (self.asked as u64).is_multiple_of(self.check_every));
@@ -228,7 +233,7 @@ impl Lane {
         self.stream.write_all(&self.frame).doing("send a request")
     }
 
-    fn receive(&mut self, scratch: &mut [u8], clock: Clock, tally: &mut Tally) -> Result<(), Failure> {
+    pub(crate) fn receive(&mut self, scratch: &mut [u8], clock: Clock, tally: &mut Tally) -> Result<(), Failure> {
         match self.how {
             Receive::Read => self.read(scratch, clock, tally),
             Receive::Discard => self.discard(scratch, clock, tally),
@@ -273,14 +278,15 @@ impl Lane {
 
     fn advance(&mut self, records_size: usize, now: u64, tally: &mut Tally) -> Result<(), Failure> {
         let batches = (records_size / self.contents.batch_bytes) as i64;
-        if batches == 0 {
+        if batches == 0 && self.contents.end.is_some() {
             return Err(Failure::Malformed("less than one batch"));
         }
         tally.answers += 1;
         tally.bytes += records_size as u64;
         tally.service.record(now - self.asked_ns);
+        tally.records += batches * self.contents.batch_records;
         self.offset += batches * self.contents.batch_records;
-        if self.offset >= self.contents.end {
+        if self.contents.end.is_some_and(|end| self.offset >= end) {
             self.offset = 0;
             tally.rounds += 1;
         }
@@ -305,7 +311,7 @@ fn report(args: &Args, tally: &Tally, elapsed: f64, usage: &Value) -> Value {
     json!({
         "kind": "fetch", "receive": args.receive.name(), "checked": tally.checked, "load_idle": idle, "topic": args.topic, "partitions": args.partitions, "connections": args.connections,
         "max_bytes": args.max_bytes, "seconds": elapsed, "requests": tally.answers, "rounds": tally.rounds,
-        "requests_per_s": tally.answers as f64 / elapsed, "gib_per_s": gib / elapsed,
+        "requests_per_s": tally.answers as f64 / elapsed, "records_per_s": tally.records as f64 / elapsed, "spins": args.receive == Receive::Discard, "gib_per_s": gib / elapsed,
         "service_us": tally.service.summary(), "cpu_s": usage,
         "broker_cpu_us_per_request": broker_cpu.map(|s| s * 1e6 / tally.answers as f64),
         "broker_cpu_s_per_gib": broker_cpu.map(|s| s / gib),

@@ -8,9 +8,10 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::Value;
 
+use crate::batch;
 use crate::client::accepted;
 use crate::failure::{Doing, Failure};
-use crate::measure::{Clock, Latencies};
+use crate::measure::{Clock, Latencies, Timeline};
 use crate::processes::Usage;
 use crate::protocol;
 use crate::replies::Replies;
@@ -44,13 +45,14 @@ pub(crate) struct Limits {
 
 /// When requests are due: request `m` of lane `n` of `lanes` at `(m * lanes + n) * interval`.
 #[derive(Clone, Copy)]
-struct Schedule {
+pub(crate) struct Schedule {
     interval_ns: f64,
     lanes: usize,
 }
 
 impl Schedule {
-    fn new(rate: f64, lanes: usize) -> Schedule {
+    /// `rate`: of all lanes together, a second.
+    pub(crate) fn new(rate: f64, lanes: usize) -> Schedule {
         Schedule { interval_ns: 1e9 / rate, lanes }
     }
 
@@ -73,6 +75,7 @@ pub(crate) struct Measured {
     pub(crate) elapsed_ns: u64,
     pub(crate) service: Latencies,
     pub(crate) response: Latencies,
+    pub(crate) timeline: Value,
     pub(crate) usage: Value,
     pub(crate) last_offset: i64,
 }
@@ -92,9 +95,10 @@ impl Load {
     pub(crate) fn run(mut self, limits: &Limits) -> Result<Measured, Failure> {
         let mut events = Events::with_capacity(self.lanes.len());
         let mut scratch = vec![0; 256 << 10];
-        let mut tally = Tally { answered: 0, service: Latencies::new(), response: Latencies::new(), last_offset: -1 };
         let ramp_ns = (limits.ramp * 1e9) as u64;
-        let end_ns = ramp_ns + (limits.duration * 1e9) as u64;
+        let duration_ns = (limits.duration * 1e9) as u64;
+        let end_ns = ramp_ns + duration_ns;
+        let mut tally = Tally::new(duration_ns);
         let mut began: Option<(u64, Usage)> = None;
         self.release_all(self.clock.ns())?;
         loop {
@@ -117,7 +121,7 @@ impl Load {
             }
             match &began {
                 None if now >= ramp_ns => {
-                    tally.clear();
+                    tally.restart(now);
                     began = Some((now, Usage::start(limits.watch_pid)));
                 }
                 Some((start, usage)) if now >= end_ns || tally.answered >= limits.count => {
@@ -144,32 +148,60 @@ pub(crate) fn poll_once(poll: &mut Poll, events: &mut Events, wait: Duration) ->
     }
 }
 
-struct Tally {
-    answered: u64,
-    service: Latencies,
-    response: Latencies,
+pub(crate) struct Tally {
+    pub(crate) answered: u64,
+    pub(crate) service: Latencies,
+    pub(crate) response: Latencies,
+    timeline: Timeline,
+    from_ns: u64,
     last_offset: i64,
 }
 
 impl Tally {
-    fn clear(&mut self) {
+    pub(crate) fn new(duration_ns: u64) -> Tally {
+        let (service, response, timeline) = (Latencies::new(), Latencies::new(), Timeline::new(duration_ns));
+        Tally { answered: 0, service, response, timeline, from_ns: 0, last_offset: -1 }
+    }
+
+    /// The ramp is over.
+    pub(crate) fn restart(&mut self, now: u64) {
         self.answered = 0;
         self.service.clear();
         self.response.clear();
+        self.timeline.clear();
+        self.from_ns = now;
+    }
+
+    fn record(&mut self, intended_ns: u64, sent_ns: u64, now: u64) {
+        self.answered += 1;
+        self.service.record(now - sent_ns);
+        self.response.record(now - intended_ns);
+        self.timeline.record(intended_ns.saturating_sub(self.from_ns), now - intended_ns);
     }
 
     fn finish(self, elapsed_ns: u64, usage: Value) -> Measured {
-        let Tally { answered, service, response, last_offset } = self;
-        Measured { answered, elapsed_ns, service, response, usage, last_offset }
+        let Tally { answered, service, response, timeline, last_offset, .. } = self;
+        Measured { answered, elapsed_ns, service, response, timeline: timeline.value(), usage, last_offset }
     }
 }
 
-/// One connection. Request `m` lives in slot `m % in_flight`, so what is to be written is always one or two runs of bytes.
+/// What an idempotent producer writes into each batch anew.
+pub(crate) struct Sequence {
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    /// Where the batch stands in the frame.
+    pub(crate) batch: std::ops::Range<usize>,
+    pub(crate) records: usize,
+}
+
+/// One connection. Request `m` lives in slot `m % slots`, so what is to be written is always one or two runs of bytes.
 pub(crate) struct Lane {
-    stream: TcpStream,
+    pub(crate) stream: TcpStream,
     replies: Replies,
+    sequence: Option<Sequence>,
     slots: Vec<u8>,
     frame_size: usize,
+    in_flight: u64,
     intended_ns: Vec<u64>,
     sent_ns: Vec<u64>,
     released: u64,
@@ -178,42 +210,57 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn connect(address: SocketAddr, frame: &[u8], in_flight: usize) -> Result<Lane, Failure> {
+    /// `frames`: sent in turns; of one size, and at least one.
+    pub(crate) fn connect(address: SocketAddr, frames: &[Vec<u8>], in_flight: usize) -> Result<Lane, Failure> {
         let stream = std::net::TcpStream::connect(address).doing("connect")?;
         stream.set_nodelay(true).doing("set TCP_NODELAY")?;
         stream.set_nonblocking(true).doing("set O_NONBLOCK")?;
+        let slots = in_flight.next_multiple_of(frames.len());
         Ok(Lane {
             stream: TcpStream::from_std(stream),
             replies: Replies::new(protocol::HEAD_MAX),
-            slots: frame.repeat(in_flight),
-            frame_size: frame.len(),
-            intended_ns: vec![0; in_flight],
-            sent_ns: vec![0; in_flight],
+            sequence: None,
+            slots: frames.concat().repeat(in_flight.div_ceil(frames.len())),
+            frame_size: frames[0].len(),
+            in_flight: in_flight as u64,
+            intended_ns: vec![0; slots],
+            sent_ns: vec![0; slots],
             released: 0,
             answered: 0,
             written_bytes: 0,
         })
     }
 
+    pub(crate) fn idempotent(mut self, sequence: Sequence) -> Lane {
+        self.sequence = Some(sequence);
+        self
+    }
+
     /// Fills free slots with what is due.
-    fn release(&mut self, now: u64, lane: usize, schedule: Option<Schedule>) {
-        let in_flight = self.sent_ns.len() as u64;
-        while self.released - self.answered < in_flight {
+    pub(crate) fn release(&mut self, now: u64, lane: usize, schedule: Option<Schedule>) {
+        let slots = self.sent_ns.len() as u64;
+        while self.released - self.answered < self.in_flight {
             let intended = schedule.map_or(now, |s| s.intended_ns(lane, self.released));
             if intended > now {
                 return;
             }
-            let slot = (self.released % in_flight) as usize;
+            let slot = (self.released % slots) as usize;
             self.intended_ns[slot] = intended;
             self.sent_ns[slot] = now;
             let at = slot * self.frame_size + protocol::CORRELATION_AT;
             self.slots[at..at + 4].copy_from_slice(&(self.released as i32).to_be_bytes());
+            if let Some(sequence) = &self.sequence {
+                let frame = &mut self.slots[slot * self.frame_size..][..self.frame_size];
+                let batch = &mut frame[sequence.batch.clone()];
+                let first = (self.released * sequence.records as u64) & i32::MAX as u64;
+                batch::number(batch, sequence.producer_id, sequence.producer_epoch, first as i32);
+            }
             self.released += 1;
         }
     }
 
     /// Writes until everything released is written or the socket is full.
-    fn flush(&mut self) -> Result<(), Failure> {
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         let ring = self.slots.len() as u64;
         while self.written_bytes < self.released * self.frame_size as u64 {
             let start = self.written_bytes % ring;
@@ -228,7 +275,7 @@ impl Lane {
     }
 
     /// Reads what is there. A read that does not fill the buffer has emptied the socket, so no second call is needed.
-    fn receive(&mut self, api: Api, scratch: &mut [u8], now: u64, tally: &mut Tally) -> Result<(), Failure> {
+    pub(crate) fn receive(&mut self, api: Api, scratch: &mut [u8], now: u64, tally: &mut Tally) -> Result<(), Failure> {
         loop {
             let count = match self.stream.read(scratch) {
                 Ok(0) => return Err(Failure::Malformed("the broker closed the connection")),
@@ -245,9 +292,7 @@ impl Lane {
                 accepted(api.name, answer.error_code)?;
                 let slot = (*answered % sent_ns.len() as u64) as usize;
                 *answered += 1;
-                tally.answered += 1;
-                tally.service.record(now - sent_ns[slot]);
-                tally.response.record(now - intended_ns[slot]);
+                tally.record(intended_ns[slot], sent_ns[slot], now);
                 tally.last_offset = answer.offset;
                 Ok(())
             })?;

@@ -10,10 +10,11 @@ use wire::records::Codec;
 use crate::broker::{Broker, Home, Kind, Place};
 use crate::client::{Client, accepted};
 use crate::failure::{Doing, Failure};
-use crate::{batch, load, processes, protocol};
+use crate::scenario::{Scenario, Work};
+use crate::{batch, crowd, load, processes, protocol};
 
 const TOPIC: &str = "perf-lifecycle";
-const START_MAX: Duration = Duration::from_secs(90);
+pub(crate) const START_MAX: Duration = Duration::from_secs(90);
 /// Between two tries; far below what is measured.
 const RETRY: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_secs(10);
@@ -22,6 +23,43 @@ const KILL_LOAD_RATE: u32 = 1500;
 const KILL_LOAD: Duration = Duration::from_secs(4);
 /// Thousands of members have to join before anything is measured, in waves that would each wait for 6 s by default.
 const JOINABLE: &str = "group.initial.rebalance.delay.ms=300\n";
+
+/// Where what runs.
+pub(crate) struct Places {
+    pub(crate) broker: Place,
+    pub(crate) load: Place,
+    pub(crate) both: Place,
+}
+
+/// One round of a scenario with a broker of its own.
+pub(crate) fn once(
+    scenario: &Scenario,
+    kind: &Kind,
+    places: &Places,
+    dir: &Path,
+    scale: f64,
+) -> Result<Value, Failure> {
+    let extension = &scenario.extension;
+    let seconds = extension.seconds * scale;
+    match scenario.kind {
+        Work::Start => start_once(kind, &places.broker, dir),
+        Work::Restart => restart_once(kind, &places.broker, dir),
+        Work::IdleMemory => idle_once(kind, &places.both, dir),
+        Work::IdleCrowd => {
+            let shape = crowd::Shape { partitions: scenario.partitions, connections: extension.connections };
+            crowd::idle_once(kind, &places.both, dir, &shape, Duration::from_secs_f64(seconds))
+        }
+        Work::ManyPartitions => crowd::many_partitions_once(kind, &places.broker, dir, scenario.partitions),
+        Work::IdleGroups => {
+            let (groups, members) = (extension.groups, extension.members);
+            let connections = extension.connections;
+            let options =
+                format!("--groups {groups} --members {members} --connections {connections} --duration {seconds}");
+            idle_groups_once(kind, places, dir, &options)
+        }
+        _ => Err(Failure::Setup(format!("{} needs no broker of its own", scenario.name))),
+    }
+}
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -55,7 +93,7 @@ pub(crate) fn idle_rss(args: &Args) -> Result<Value, Failure> {
 }
 
 /// Milliseconds from the start of the command to: ApiVersions answered; metadata names a broker; a record acknowledged.
-pub(crate) fn start_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value, Failure> {
+fn start_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value, Failure> {
     let home = Home::create(dir, &kind.name, "")?;
     let begin = Instant::now();
     let mut broker = Broker::start(kind, home, place)?;
@@ -67,7 +105,7 @@ pub(crate) fn start_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value
         _ => Ok(()),
     })?;
     let serving = begin.elapsed();
-    until(&mut broker, || connect(&address)?.create_topic(TOPIC, 1))?;
+    until(&mut broker, || connect(&address)?.create_topic(TOPIC, 1, &[]))?;
     until(&mut broker, || acknowledge(&address))?;
     let first_ack = begin.elapsed();
     Ok(
@@ -76,11 +114,11 @@ pub(crate) fn start_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value
 }
 
 /// Milliseconds from the start after a SIGKILL under load to: ApiVersions answered; a record acknowledged.
-pub(crate) fn restart_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value, Failure> {
+fn restart_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value, Failure> {
     let mut broker = Broker::start(kind, Home::create(dir, &kind.name, "")?, place)?;
     broker.wait_ready(START_MAX)?;
     let address = broker.home.address.clone();
-    until(&mut broker, || connect(&address)?.create_topic(TOPIC, 1))?;
+    until(&mut broker, || connect(&address)?.create_topic(TOPIC, 1, &[]))?;
     until(&mut broker, || acknowledge(&address))?;
     let mut load = spawn_load(&address)?;
     std::thread::sleep(KILL_LOAD);
@@ -99,7 +137,7 @@ pub(crate) fn restart_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Val
 }
 
 /// Resident memory and CPU use of ten idle seconds.
-pub(crate) fn idle_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value, Failure> {
+fn idle_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value, Failure> {
     let mut broker = Broker::start(kind, Home::create(dir, &kind.name, "")?, place)?;
     broker.wait_ready(START_MAX)?;
     std::thread::sleep(Duration::from_secs(2));
@@ -112,16 +150,10 @@ pub(crate) fn idle_once(kind: &Kind, place: &Place, dir: &Path) -> Result<Value,
 }
 
 /// CPU use and memory of groups that only send heartbeats. `options`: of the load, see `idle_groups.rs`.
-pub(crate) fn idle_groups_once(
-    kind: &Kind,
-    place: &Place,
-    load_place: &Place,
-    dir: &Path,
-    options: &str,
-) -> Result<Value, Failure> {
-    let mut broker = Broker::start(kind, Home::create(dir, &kind.name, JOINABLE)?, place)?;
+fn idle_groups_once(kind: &Kind, places: &Places, dir: &Path, options: &str) -> Result<Value, Failure> {
+    let mut broker = Broker::start(kind, Home::create(dir, &kind.name, JOINABLE)?, &places.broker)?;
     broker.wait_ready(START_MAX)?;
-    let result = load::run(&broker, load_place, "idle-groups", "perf-idle", options)?;
+    let result = load::run(&broker, &places.load, "idle-groups", "perf-idle", options)?;
     broker.check_alive()?;
     Ok(result)
 }
@@ -152,7 +184,7 @@ fn acknowledge(address: &str) -> Result<(), Failure> {
 }
 
 /// Tries until it works; fails when the broker ends or the time is over.
-fn until(broker: &mut Broker, mut step: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
+pub(crate) fn until(broker: &mut Broker, mut step: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
     let end = Instant::now() + START_MAX;
     loop {
         match step() {

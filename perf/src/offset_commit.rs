@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<Value, Failure> {
         let partition = (n % args.partitions) as i32;
         let commit = Commit { group, topic_id: topic.id, partition, offset: 1000 + n as i64 };
         commit.until_accepted(&mut client, READY_MAX)?;
-        lanes.push(Lane::connect(peer, &commit.frame(), args.in_flight)?);
+        lanes.push(Lane::connect(peer, &[commit.frame()], args.in_flight)?);
     }
     let Args { ramp, duration, count, watch_pid, .. } = *args;
     let measured = Load::new(API, lanes, args.rate)?.run(&Limits { ramp, duration, count, watch_pid })?;

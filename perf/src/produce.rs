@@ -8,13 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use wire::records::Codec;
 
-use crate::client::Topic;
+use crate::client::{Client, Topic};
 use crate::failure::Failure;
-use crate::lanes::{Answer, Api, Lane, Limits, Load, Measured};
+use crate::lanes::{Answer, Api, Lane, Limits, Load, Measured, Sequence};
 use crate::measure::seconds;
-use crate::{batch, protocol};
-
-const API: Api = Api { name: "Produce", read: answer };
+use crate::{batch, protocol, unacknowledged};
 
 #[derive(clap::Args, Clone)]
 pub(crate) struct Args {
@@ -23,7 +21,7 @@ pub(crate) struct Args {
     /// Must exist
     #[arg(long)]
     pub(crate) topic: String,
-    /// Connection i writes to partition i modulo this
+    /// Connection i writes to partition i modulo this, or to each of its share in turns
     #[arg(long, default_value_t = 1)]
     pub(crate) partitions: usize,
     #[arg(long, default_value_t = 6)]
@@ -40,9 +38,12 @@ pub(crate) struct Args {
     /// none, gzip, snappy, lz4 or zstd: what the batches are compressed with, once, before the run
     #[arg(long, default_value = "none")]
     pub(crate) codec: String,
-    /// 1 or -1; 0 has no answer and so no in-flight
+    /// 1, -1 or 0; 0 has no answer: requests are sent as fast as the socket takes them, and counted by the log's end
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     pub(crate) acks: i16,
+    /// Every connection is an idempotent producer, which numbers its batches
+    #[arg(long)]
+    pub(crate) idempotent: bool,
     /// Seconds that are not measured
     #[arg(long, default_value_t = 1.0)]
     pub(crate) ramp: f64,
@@ -62,13 +63,15 @@ pub(crate) struct Args {
 
 impl Args {
     fn check(&self) -> Result<(), Failure> {
-        let fault = if !matches!(self.acks, 1 | -1) {
-            "--acks is 1 or -1"
+        let fault = if !matches!(self.acks, -1..=1) || self.acks == 0 && (self.idempotent || self.rate.is_some()) {
+            "--acks is 1 or -1, or 0 without --rate and --idempotent"
         } else if !(1..=4096).contains(&self.connections)
             || !(1..=1024).contains(&self.in_flight)
             || self.partitions == 0
         {
             "--connections is 1 to 4096, --in-flight 1 to 1024, --partitions at least 1"
+        } else if self.idempotent && self.partitions > self.connections {
+            "--idempotent has a connection for each partition"
         } else if self.record_size == 0 || self.batch_size < self.record_size || self.batch_size > 64 << 20 {
             "--batch-size is --record-size to 64 MiB"
         } else {
@@ -77,7 +80,7 @@ impl Args {
         Err(Failure::Setup(fault.to_owned()))
     }
 
-    fn records_per_batch(&self) -> usize {
+    pub(crate) fn records_per_batch(&self) -> usize {
         self.batch_size / self.record_size
     }
 }
@@ -87,23 +90,49 @@ pub(crate) fn run(args: &Args) -> Result<Value, Failure> {
     let topic = Topic::find(&args.bootstrap, &args.topic, args.partitions, Duration::from_secs(30))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
     let batch = batch::build(args.records_per_batch(), args.record_size, now, codec(&args.codec)?)?;
+    if args.acks == 0 {
+        return unacknowledged::run(args, &topic, &batch);
+    }
     let mut lanes = Vec::with_capacity(args.connections);
     for n in 0..args.connections {
-        let partition = n % args.partitions;
-        let (frame, _) = protocol::produce(topic.id, partition as i32, args.acks, &batch);
-        lanes.push(Lane::connect(topic.leaders[partition], &frame, args.in_flight)?);
+        lanes.push(lane(args, &topic, n, &batch)?);
     }
     let Args { ramp, duration, count, watch_pid, .. } = *args;
     let measured = Load::new(API, lanes, args.rate)?.run(&Limits { ramp, duration, count, watch_pid })?;
     Ok(report(args, &measured))
 }
 
+/// Connection `n`: to one partition; where there are more partitions than connections, to every one of its share in turns.
+fn lane(args: &Args, topic: &Topic, n: usize, batch: &[u8]) -> Result<Lane, Failure> {
+    let first = n % args.partitions;
+    let leader = topic.leaders[first];
+    let share =
+        (first..args.partitions).step_by(args.connections).filter(|partition| topic.leaders[*partition] == leader);
+    let mut batch_at = 0;
+    let mut frames = Vec::new();
+    for partition in share {
+        let (frame, at) = protocol::produce(topic.id, partition as i32, args.acks, batch);
+        batch_at = at;
+        frames.push(frame);
+    }
+    let lane = Lane::connect(leader, &frames, args.in_flight)?;
+    if !args.idempotent {
+        return Ok(lane);
+    }
+    let mut client = Client::connect(&leader.to_string(), Duration::from_secs(30))?;
+    let (producer_id, producer_epoch) = client.init_producer_id()?;
+    let batch = batch_at..batch_at + batch.len();
+    Ok(lane.idempotent(Sequence { producer_id, producer_epoch, batch, records: args.records_per_batch() }))
+}
+
+pub(crate) const API: Api = Api { name: "Produce", read: answer };
+
 fn answer(head: &[u8]) -> Result<Answer, Failure> {
     let (correlation_id, produced) = protocol::produced(head)?;
     Ok(Answer { correlation_id, error_code: produced.error_code, offset: produced.base_offset })
 }
 
-fn codec(name: &str) -> Result<Codec, Failure> {
+pub(crate) fn codec(name: &str) -> Result<Codec, Failure> {
     let mut all = (0..=u8::MAX).map_while(Codec::from_id);
     all.find(|codec| codec.name() == name).ok_or_else(|| Failure::Setup(format!("no codec is called {name}")))
 }
@@ -117,12 +146,12 @@ fn report(args: &Args, measured: &Measured) -> Value {
     json!({
         "kind": "produce", "topic": args.topic, "partitions": args.partitions, "connections": args.connections,
         "in_flight": args.in_flight, "record_size": args.record_size, "records_per_batch": args.records_per_batch(),
-        "acks": args.acks, "codec": args.codec, "rate": args.rate, "seconds": elapsed, "requests": measured.answered,
+        "acks": args.acks, "codec": args.codec, "idempotent": args.idempotent, "rate": args.rate, "spins": args.rate.is_some(), "seconds": elapsed, "requests": measured.answered,
         "requests_per_s": requests / elapsed, "records_per_s": requests * args.records_per_batch() as f64 / elapsed,
         "gib_per_s": gib / elapsed, "last_offset": measured.last_offset,
         "service_us": measured.service.summary(),
         "response_us": args.rate.map(|_| measured.response.summary()),
-        "cpu_s": measured.usage,
+        "timeline": measured.timeline, "cpu_s": measured.usage,
         "broker_cpu_us_per_request": broker_cpu.map(|s| s * 1e6 / requests),
         "broker_cpu_s_per_gib": broker_cpu.map(|s| s / gib),
     })

@@ -3,7 +3,9 @@
 //! Versions are those that a Kafka 4 client speaks: topics by their id in Produce and Fetch. Answers to these two are walked,
 //! not built: a load meets hundreds of thousands of them in a second, and most of what a Fetch answers is dropped unseen.
 
-use wire::generated::create_topics_request::{CreatableTopic, CreateTopicsRequest};
+use std::ops::Range;
+
+use wire::generated::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use wire::generated::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
 use wire::generated::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use wire::generated::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
@@ -21,6 +23,7 @@ pub(crate) const METADATA: i16 = 12;
 pub(crate) const API_VERSIONS: i16 = 3;
 pub(crate) const CREATE_TOPICS: i16 = 7;
 pub(crate) const DELETE_TOPICS: i16 = 6;
+pub(crate) const INIT_PRODUCER_ID: i16 = 4;
 
 /// Where the correlation id stands in every request frame.
 pub(crate) const CORRELATION_AT: usize = 8;
@@ -161,9 +164,21 @@ pub(crate) fn one(d: &mut Decoder<'_>) -> Result<(), Failure> {
     if d.uvarint()? == 2 { Ok(()) } else { Err(Failure::Malformed("one topic and one partition were asked for")) }
 }
 
-pub(crate) fn create_topic(name: &str, partitions: i32) -> CreateTopicsRequest<'_> {
-    let topic =
-        CreatableTopic { name: name.into(), num_partitions: partitions, replication_factor: 1, ..Default::default() };
+pub(crate) fn create_topic<'a>(
+    name: &'a str,
+    partitions: i32,
+    config: &'a [(String, String)],
+) -> CreateTopicsRequest<'a> {
+    let configs = config
+        .iter()
+        .map(|(name, value)| CreatableTopicConfig { name: name.as_str().into(), value: Some(value.as_str().into()) });
+    let topic = CreatableTopic {
+        name: name.into(),
+        num_partitions: partitions,
+        replication_factor: 1,
+        configs: configs.collect(),
+        ..Default::default()
+    };
     CreateTopicsRequest { topics: vec![topic], timeout_ms: TIMEOUT_MS, validate_only: false }
 }
 
@@ -177,9 +192,13 @@ pub(crate) fn metadata(topic: &str) -> MetadataRequest<'_> {
     MetadataRequest { topics: Some(vec![topic]), allow_auto_topic_creation: false, ..Default::default() }
 }
 
-pub(crate) fn log_end_offset(topic: &str, partition: i32) -> ListOffsetsRequest<'_> {
-    let partition = ListOffsetsPartition { partition_index: partition, current_leader_epoch: -1, timestamp: LATEST };
-    let topic = ListOffsetsTopic { name: topic.into(), partitions: vec![partition] };
+pub(crate) fn log_end_offsets(topic: &str, partitions: Range<i32>) -> ListOffsetsRequest<'_> {
+    let partitions = partitions.map(|partition_index| ListOffsetsPartition {
+        partition_index,
+        current_leader_epoch: -1,
+        timestamp: LATEST,
+    });
+    let topic = ListOffsetsTopic { name: topic.into(), partitions: partitions.collect() };
     ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() }
 }
 

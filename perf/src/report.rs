@@ -1,18 +1,12 @@
-//! The table of a run, from its raw lines.
+//! The tables of a run in Markdown: figures with their goals, what else was seen, what speaks against them.
 
 use std::fmt::Write;
 use std::fs;
-use std::path::PathBuf;
-
-use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 use crate::failure::{Doing, Failure};
-use crate::scenario::{self, Scenario};
-
-/// The load's core is taken for full above this part of the time.
-const LOAD_FULL: f64 = 0.97;
-/// More than this part of a core used by others makes a number doubtful.
-const OTHERS_MAX: f64 = 0.1;
+use crate::scenario::Scenario;
+use crate::series::{Run, number};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -21,172 +15,142 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn print(args: &Args) -> Result<(), Failure> {
-    print!("{}", table(&fs::read_to_string(&args.lines).doing("read the results")?)?);
+    print!("{}", tables(&Run::read(&args.lines)?));
     Ok(())
 }
 
-struct Line {
-    scenario: String,
-    broker: String,
-    result: Value,
+/// Writes the tables beside the lines of a run and gives them.
+pub(crate) fn write(lines: &Path) -> Result<String, Failure> {
+    let text = tables(&Run::read(lines)?);
+    fs::write(lines.with_extension("md"), &text).doing("write the table")?;
+    Ok(text)
 }
 
-/// Markdown: the figures with their goals, then what else was seen.
-pub(crate) fn table(text: &str) -> Result<String, Failure> {
-    let lines: Vec<Line> = text.lines().map(parse).collect::<Option<_>>().ok_or(Failure::Malformed("a result line"))?;
-    let mut brokers: Vec<&str> = Vec::new();
-    for line in &lines {
-        if !brokers.contains(&line.broker.as_str()) {
-            brokers.push(&line.broker);
-        }
+fn tables(run: &Run) -> String {
+    let mut out = String::new();
+    if let Some(network) = run.environment["network"].as_str().filter(|network| !network.starts_with("private")) {
+        let _ =
+            writeln!(out, "**Not in a private network: {network}. Ratios of latency and of fetch may be unfair.**\n");
     }
-    let mut out = String::from("| Scenario |");
-    for broker in &brokers {
+    let _ = write!(out, "| scenario |");
+    for broker in &run.brokers {
         let _ = write!(out, " {broker} |");
     }
-    let _ = writeln!(out, " unit | ratio | goal | met |\n|---|{}---|---:|---:|---|", "---:|".repeat(brokers.len()));
-    for scenario in scenario::ALL {
-        if lines.iter().any(|line| line.scenario == scenario.measured_by()) {
-            row(&mut out, scenario, &lines, &brokers);
-        }
+    let _ = writeln!(
+        out,
+        " unit | ratio (rounds) | goal | met |\n|---|{}---|---:|---:|---|",
+        "---:|".repeat(run.brokers.len())
+    );
+    for scenario in &run.scenarios {
+        rows(&mut out, run, scenario);
     }
-    details(&mut out, &lines, &brokers);
-    Ok(out)
-}
-
-fn parse(line: &str) -> Option<Line> {
-    let mut value: Value = serde_json::from_str(line).ok()?;
-    let text = |name: &str| value[name].as_str().map(str::to_owned);
-    Some(Line { scenario: text("scenario")?, broker: text("broker")?, result: value["result"].take() })
-}
-
-/// One value a round, in the order of the rounds.
-fn figures(lines: &[Line], scenario: &str, broker: &str, path: &str) -> Vec<f64> {
-    let of = lines.iter().filter(|line| line.scenario == scenario && line.broker == broker);
-    of.filter_map(|line| line.result.pointer(path)?.as_f64()).collect()
-}
-
-fn row(out: &mut String, scenario: &Scenario, lines: &[Line], brokers: &[&str]) {
-    let all: Vec<Vec<f64>> =
-        brokers.iter().map(|broker| figures(lines, scenario.measured_by(), broker, scenario.figure)).collect();
-    let _ = write!(out, "| {}: {} |", scenario.name, scenario.about);
-    for figures in &all {
-        let _ = write!(out, " {} |", median(figures).map_or("-".to_owned(), number));
+    for (scenario, broker, why) in run.failures() {
+        let _ = writeln!(out, "\n- **{scenario} {broker} failed**: {why}");
     }
-    let ours = all.first().and_then(|f| median(f));
-    let theirs = all.get(1).and_then(|f| median(f));
-    let met =
-        ours.and_then(|ours| scenario.goal.is_met(ours, theirs)).map_or("-", |met| if met { "yes" } else { "no" });
-    let _ = writeln!(out, " {} | {} | {} | {met} |", scenario.unit, ratio(&all), scenario.goal.words());
-}
-
-/// The ratio of the medians, and the least and most of the rounds' own ratios.
-fn ratio(all: &[Vec<f64>]) -> String {
-    let [ours, theirs, ..] = all else { return "-".to_owned() };
-    let (Some(a), Some(b)) = (median(ours), median(theirs)) else { return "-".to_owned() };
-    let pairs: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).collect();
-    let least = pairs.iter().copied().fold(f64::MAX, f64::min);
-    let most = pairs.iter().copied().fold(f64::MIN, f64::max);
-    format!("{}x ({}-{})", number(a / b), number(least), number(most))
-}
-
-/// Figures beside the main one: their path in a result, how they are called, and the factor to the unit in that name.
-const DETAILS: &[(&str, &str, f64)] = &[
-    ("/seconds", "seconds", 1.0),
-    ("/service_us/p50", "service p50 us", 1.0),
-    ("/service_us/p99", "service p99 us", 1.0),
-    ("/service_us/p99.9", "service p99.9 us", 1.0),
-    ("/response_us/p50", "response p50 us", 1.0),
-    ("/response_us/p99", "response p99 us", 1.0),
-    ("/response_us/p99.9", "response p99.9 us", 1.0),
-    ("/response_us/max", "response max us", 1.0),
-    ("/ack_us/p99", "ack p99 us", 1.0),
-    ("/broker_cpu_us_per_request", "broker CPU us/request", 1.0),
-    ("/broker_cpu_s_per_gib", "broker CPU s/GiB", 1.0),
-    ("/load_idle", "part of the time the load had nothing to do", 1.0),
-    ("/serving_ms", "metadata names a broker ms", 1.0),
-    ("/first_answer_ms", "first answer ms", 1.0),
-    ("/first_ack_ms", "first ack ms", 1.0),
-    ("/cpu_percent", "idle CPU %", 1.0),
-    ("/first_share_ms", "first share ms", 1.0),
-    ("/generation", "generation", 1.0),
-    ("/heartbeats_per_s", "heartbeats/s", 1.0),
-    ("/resident_before_mib", "MiB before", 1.0),
-    ("/resident_joined_mib", "MiB joined", 1.0),
-    ("/resident_end_mib", "MiB at the end", 1.0),
-];
-
-fn details(out: &mut String, lines: &[Line], brokers: &[&str]) {
-    for scenario in scenario::ALL {
-        for broker in brokers {
-            let rounds = figures(lines, scenario.measured_by(), broker, scenario.figure);
-            if rounds.is_empty() {
-                continue;
-            }
-            let all: Vec<String> = rounds.iter().map(|f| number(*f)).collect();
-            let _ = write!(out, "\n- {} {broker}: rounds {} {}", scenario.name, all.join(", "), scenario.unit);
-            if scenario.measured_by() != scenario.name {
-                continue;
-            }
-            for (path, name, factor) in DETAILS {
-                if let Some(median) = median(&figures(lines, scenario.name, broker, path)) {
-                    let _ = write!(out, "; {name} {}", number(median * factor));
-                }
-            }
-            out.push_str(&doubts(lines, scenario.name, broker));
+    for scenario in &run.scenarios {
+        for broker in &run.brokers {
+            details(&mut out, run, scenario, broker);
         }
     }
     out.push('\n');
+    out
 }
 
-/// What speaks against a number: a load without breath, or other work on the machine.
-fn doubts(lines: &[Line], scenario: &str, broker: &str) -> String {
-    let seconds = figures(lines, scenario, broker, "/seconds");
-    let part = |path: &str| {
-        let parts: Vec<f64> =
-            figures(lines, scenario, broker, path).iter().zip(&seconds).map(|(cpu, s)| cpu / s).collect();
-        median(&parts)
-    };
-    let mut doubts = String::new();
-    // A load that does not sleep always fills its core; it says itself how much of that was waiting.
-    let idle = median(&figures(lines, scenario, broker, "/load_idle"));
-    let is_full =
-        idle.map_or_else(|| part("/cpu_s/load").is_some_and(|load| load > LOAD_FULL), |idle| idle < 1.0 - LOAD_FULL);
-    if is_full && scenario != "e2e-1k" {
-        doubts.push_str("; **the load's core was full**");
-    }
-    if let Some(others) = part("/cpu_s/others").filter(|others| *others > OTHERS_MAX) {
-        let _ = write!(doubts, "; **others used {others:.2} cores**");
-    }
-    if let Some(stolen) = part("/cpu_s/stolen").filter(|stolen| *stolen > OTHERS_MAX) {
-        let _ = write!(doubts, "; **the host took {stolen:.2} cores**");
-    }
-    doubts
-}
-
-fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted: Vec<f64> = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        count if count % 2 == 1 => Some(sorted[middle]),
-        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+fn rows(out: &mut String, run: &Run, scenario: &Scenario) {
+    for (n, figure) in scenario.extension.figures.iter().enumerate() {
+        if run.brokers.iter().all(|broker| run.figures(&scenario.name, broker, &figure.path).is_empty()) {
+            continue;
+        }
+        let about = if n == 0 { format!("**{}**: {}", scenario.name, scenario.about) } else { String::new() };
+        let title = if figure.title.is_empty() || n == 0 { String::new() } else { format!("… {}", figure.title) };
+        let _ = write!(out, "| {about}{title} |");
+        for broker in &run.brokers {
+            let median = run.median(&scenario.name, broker, &figure.path);
+            let _ = write!(out, " {} |", median.map_or("-".to_owned(), number));
+        }
+        let goal = figure.goal.as_ref().map_or("-".to_owned(), |goal| goal.words());
+        let verdict = run.verdict(scenario, figure);
+        let value = match (verdict, run.ratio(&scenario.name, &figure.path)) {
+            (Some((value, _)), _)
+                if figure.goal.as_ref().is_some_and(|g| g.is_of_null() || g.other_scenario().is_some()) =>
+            {
+                number(value)
+            }
+            (_, Some((ratio, least, most))) => format!("{}x ({}-{})", number(ratio), number(least), number(most)),
+            _ => "-".to_owned(),
+        };
+        let met = verdict.map_or("-", |(_, met)| if met { "yes" } else { "**no**" });
+        let _ = writeln!(out, " {} | {value} | {goal} | {met} |", figure.unit);
     }
 }
 
-/// Three digits that mean something.
-fn number(value: f64) -> String {
-    match value.abs() {
-        v if v >= 100.0 => format!("{value:.0}"),
-        v if v >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+/// Figures beside the main ones: their path in a result, and how they are called.
+pub(crate) const DETAILS: &[(&str, &str)] = &[
+    ("/seconds", "seconds"),
+    ("/service_us/p50", "service p50 us"),
+    ("/service_us/p99", "service p99 us"),
+    ("/service_us/p99.9", "service p99.9 us"),
+    ("/response_us/p50", "response p50 us"),
+    ("/response_us/p99", "response p99 us"),
+    ("/response_us/p99.9", "response p99.9 us"),
+    ("/response_us/max", "response max us"),
+    ("/ack_us/p99", "ack p99 us"),
+    ("/alone_us/p99", "producers alone p99 us"),
+    ("/produce_us/p99.9", "producers p99.9 us"),
+    ("/produced_per_s", "produced requests/s"),
+    ("/broker_cpu_us_per_request", "broker CPU us/request"),
+    ("/broker_cpu_s_per_gib", "broker CPU s/GiB"),
+    ("/load_idle", "part of the time the load had nothing to do"),
+    ("/serving_ms", "metadata names a broker ms"),
+    ("/first_answer_ms", "first answer ms"),
+    ("/first_ack_ms", "first ack ms"),
+    ("/cpu_percent", "idle CPU %"),
+    ("/first_share_ms", "first share ms"),
+    ("/generation", "generation"),
+    ("/heartbeats_per_s", "heartbeats/s"),
+    ("/resident_before_mib", "MiB before"),
+    ("/resident_joined_mib", "MiB joined"),
+    ("/resident_end_mib", "MiB at the end"),
+    ("/resident_mib", "MiB resident"),
+    ("/descriptors", "descriptors"),
+    ("/stop_s", "stop s"),
+];
+
+fn details(out: &mut String, run: &Run, scenario: &Scenario, broker: &str) {
+    let name = &scenario.name;
+    let rounds = run.figures(name, broker, &scenario.main_figure().path);
+    if rounds.is_empty() {
+        return;
+    }
+    let all: Vec<String> = rounds.iter().map(|f| number(*f)).collect();
+    let _ = write!(out, "\n- {name} {broker}: rounds {} {}", all.join(", "), scenario.main_figure().unit);
+    for (path, title) in DETAILS {
+        if let Some(median) = run.median(name, broker, path) {
+            let _ = write!(out, "; {title} {}", number(median));
+        }
+    }
+    if let Some(calls) = run.syscalls_per_request(name, broker) {
+        let _ = write!(out, "; syscalls/request {}", number(calls));
+    }
+    for doubt in run.doubts(name, broker) {
+        let _ = write!(out, "; **{doubt}**");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn run(file: &str, lines: &str) -> Run {
+        let environment = json!({ "scenarios": [{ "name": "one", "file": file }], "network": "private" });
+        Run::parse(lines.to_owned(), environment).unwrap()
+    }
+
+    fn file(figures: &str) -> String {
+        format!("name: first\nringmill:\n  figures:\n    - {figures}\n")
+    }
 
     #[test]
     fn medians_and_ratios_of_interleaved_rounds() {
@@ -195,30 +159,30 @@ mod tests {
             for (broker, figure) in [("a", ours), ("b", theirs)] {
                 let _ = writeln!(
                     text,
-                    r#"{{"scenario":"64k-6x5","broker":"{broker}","round":{round},"result":{{"gib_per_s":{figure},"seconds":1,"cpu_s":{{"load":0.5,"others":0.3}}}}}}"#
+                    r#"{{"scenario":"one","broker":"{broker}","round":{round},"result":{{"gib_per_s":{figure},"seconds":1,"cpu_s":{{"load":0.5,"others":0.3}}}}}}"#
                 );
             }
         }
-        let table = table(&text).unwrap();
-        assert!(table.contains("| 3.00 | 1.00 | GiB/s | 3.00x (2.00-4.00) | >= 2x | yes |"), "{table}");
+        let table = tables(&run(&file("gib_per_s, GiB/s, >= 2x"), &text));
+        assert!(table.contains("| 3.00 | 1.00 | GiB/s | 3.00x (2.00-4.00) | ≥ 2x | yes |"), "{table}");
         assert!(table.contains("rounds 2.00, 4.00, 3.00 GiB/s"), "{table}");
         assert!(table.contains("others used 0.30 cores"), "{table}");
     }
 
     #[test]
-    fn one_result_has_a_row_for_each_of_its_figures() {
-        let text = r#"{"scenario":"idle-groups","broker":"a","round":0,"result":{"cpu_percent":1.5,"resident_growth_mib":70}}"#;
-        let table = table(text).unwrap();
-        assert!(table.contains("| 1.50 | % of a core | - | < 2 | yes |"), "{table}");
-        assert!(table.contains("| 70.0 | MiB | - | < 64 | no |"), "{table}");
-        assert!(table.contains("- idle-groups-rss a: rounds 70.0 MiB\n"), "{table}");
-    }
-
-    #[test]
-    fn one_broker_alone_has_no_ratio() {
-        let text = r#"{"scenario":"start","broker":"a","round":0,"result":{"first_answer_ms":120.4}}"#;
-        let table = table(text).unwrap();
-        assert!(table.contains("| 120 | ms | - | < 300 | yes |"), "{table}");
-        assert!(super::table("nonsense").is_err());
+    fn one_result_has_a_row_for_each_of_its_figures_and_notes_are_told() {
+        let text = concat!(
+            r#"{"scenario":"one","broker":"a","note":{"counts":{"syscalls_per_request":2.5}}}"#,
+            "\n",
+            r#"{"scenario":"one","broker":"a","round":0,"result":{"cpu_percent":1.5,"resident_growth_mib":70}}"#,
+            "\n",
+            r#"{"scenario":"one","broker":"b","note":{"failed":"it ended"}}"#
+        );
+        let figures = "cpu_percent, %, < 2\n    - resident_growth_mib, MiB, < 64, memory";
+        let table = tables(&run(&file(figures), text));
+        assert!(table.contains("| 1.50 | % | - | < 2 | yes |"), "{table}");
+        assert!(table.contains("| … memory | 70.0 | MiB | - | < 64 | **no** |"), "{table}");
+        assert!(table.contains("syscalls/request 2.50") && table.contains("one b failed"), "{table}");
+        assert!(Run::parse("nonsense".to_owned(), Value::Null).is_err());
     }
 }

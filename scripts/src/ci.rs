@@ -4,7 +4,7 @@ use crate::deps;
 use crate::interop::{self, Options, Scratch};
 use crate::process;
 use crate::tally::Tally;
-use crate::{codegen, compatibility, tidy};
+use crate::{codegen, compatibility, instructions, tidy};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -12,8 +12,9 @@ use std::time::Duration;
 /// Long enough to build everything from nothing on two cores.
 const BUILD: Duration = Duration::from_secs(1200);
 
-/// The parts of `./scripts/test`, in the order in which they run.
-const PARTS: [&str; 4] = ["unit", "oracle", "interop", "crash"];
+/// The parts of `./scripts/test`, in the order in which they run. `instructions` only where it is named: it takes an
+/// optimised build of its own.
+const PARTS: [&str; 5] = ["unit", "oracle", "interop", "crash", "instructions"];
 
 pub(crate) fn run(tally: &mut Tally) {
     tally.check("cargo fmt", || cargo(&["fmt", "--all", "--check", "--", "--color=never"]));
@@ -43,6 +44,9 @@ pub(crate) fn everything(mut options: Options, tally: &mut Tally) {
     options.parts = parts.map(|part| (*part).to_owned()).collect();
     if !options.parts.is_empty() {
         interop::run(&options, tally);
+    }
+    if asked.iter().any(|part| part == "instructions") {
+        instructions::run(tally, false);
     }
     for part in &asked {
         if !PARTS.contains(&part.as_str()) && !interop::PARTS.contains(&part.as_str()) {

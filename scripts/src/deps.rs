@@ -67,6 +67,11 @@ pub(crate) fn java_classes(libs: &Path) -> Result<PathBuf, String> {
     compiled("java", libs, &["Driver.java", "Member.java"])
 }
 
+/// The folder of what receives clients' metrics in Apache Kafka: it counts them, as ringmill does.
+pub(crate) fn telemetry_receiver(libs: &Path) -> Result<PathBuf, String> {
+    compiled("java-telemetry", libs, &["CountingReceiver.java"])
+}
+
 /// The jars of the 3.x Java client, and the folder of the group member compiled against them.
 pub(crate) fn old_java_client() -> Result<(PathBuf, PathBuf), String> {
     let libs = jars("kafka-3", "pom-3.xml")?;

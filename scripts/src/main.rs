@@ -4,6 +4,7 @@ mod ci;
 mod codegen;
 mod compatibility;
 mod deps;
+mod instructions;
 mod interop;
 mod process;
 mod tally;
@@ -15,13 +16,14 @@ use tally::Tally;
 
 const USAGE: &str = "usage: cargo x TASK
   ci                       format, lints, tidy, generated code, tests: what needs no other client
-  test [PART...]           everything: unit, oracle, interop, crash; what ./scripts/test runs
+  test [PART...]           everything: unit, instructions, oracle, interop, crash; what ./scripts/test runs
   tidy                     the rules of this repository that no compiler checks
   codegen [--check]        writes src/wire/generated from the schemas inside Kafka's jars
   compatibility [--check | --binary PATH]
                            writes docs/COMPATIBILITY.md from the tables of the binary and the tests that cover them
-  interop [PART...]        real clients against a broker: tools kcat python matrix dump groups hostile
-                           crash compare
+  interop [PART...]        real clients against a broker: tools kcat python matrix dump telemetry
+                           takeover groups direct hostile crash compare
+  instructions [--update]  what the hot path takes under callgrind, against benches/instructions.txt
   deps                     installs what the tests need into the cache
 options of test and interop:
   --bootstrap HOST:PORT    a broker that already runs (only tools kcat python matrix)
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
         ("compatibility", []) => return plain(compatible(false, None)),
         ("compatibility", [flag]) if flag == "--check" => return plain(compatible(true, None)),
         ("compatibility", [flag, path]) if flag == "--binary" => return plain(compatible(false, Some(path))),
+        ("instructions", []) => instructions::run(&mut tally, false),
+        ("instructions", [flag]) if flag == "--update" => instructions::run(&mut tally, true),
         ("deps", []) => return plain(deps::everything()),
         ("test", rest) => match options(rest) {
             Ok(options) => ci::everything(options, &mut tally),

@@ -8,9 +8,18 @@ pub(crate) struct Tally {
     passed: u64,
     failed: u64,
     failures: Vec<String>,
+    /// Stands before the name of each check.
+    prefix: String,
 }
 
 impl Tally {
+    /// Runs checks whose names are those of others, told apart by `prefix`.
+    pub(crate) fn prefixed(&mut self, prefix: &str, checks: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.prefix, prefix.to_owned());
+        checks(self);
+        self.prefix = before;
+    }
+
     /// Runs one check and prints its verdict, its time in seconds, and what it has to say.
     pub(crate) fn check(&mut self, name: &str, check: impl FnOnce() -> Result<String, String>) -> bool {
         let started = Instant::now();
@@ -21,6 +30,7 @@ impl Tally {
     /// The same for a check that ran elsewhere, and took `time`.
     pub(crate) fn done(&mut self, name: &str, time: Duration, verdict: Result<String, String>) -> bool {
         let seconds = time.as_secs_f32();
+        let name = &format!("{}{name}", self.prefix);
         match verdict {
             Ok(detail) if detail.is_empty() => println!("ok    {name} ({seconds:.1} s)"),
             Ok(detail) => println!("ok    {name}: {detail} ({seconds:.1} s)"),

@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use shards::{Chunk, Core, File, Out, Plan, Service, ShardId, SocketId};
+use shards::{Chunk, Core, File, Out, Plan, Seating, Service, ShardId, SocketId};
 
 const REPLY: usize = 64;
 /// Rests of frames at least this large are received straight into one vector.
@@ -97,7 +97,7 @@ fn main() {
     plan.spin = Duration::from_micros(spin);
     let began = Instant::now();
     let running = shards::run(plan, move |core| {
-        core.listen(listener.lock().unwrap().take().unwrap(), 0);
+        core.listen(listener.lock().unwrap().take().unwrap(), 0, Seating::Any);
         Ok(Rc::new(Echo { core, partial: RefCell::default(), file: file.clone(), file_bytes }))
     })
     .unwrap_or_else(|error| shards::fatal(error));

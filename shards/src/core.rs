@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::counters::Counters;
 use crate::files::Files;
 use crate::ids::{Nanos, ShardId, SocketId};
-use crate::service::{Lane, Out};
+use crate::service::{Lane, Out, Seating};
 use crate::shard::Shard;
 
 /// A service's side of its shard. Clones are cheap and stay on the shard. No method calls back into the service, so any may
@@ -47,10 +47,10 @@ impl<C: Send + 'static> Core<C> {
         self.shard.clock.wall_ms()
     }
 
-    /// Accepts from `socket` on this shard; each connection goes to the shard with the fewest. `listener` comes back in
+    /// Accepts from `socket` on this shard; each connection goes where `seating` says. `listener` comes back in
     /// `Service::accepted`. When descriptors or memory run out, accepting rests for 100 ms and goes on.
-    pub fn listen(&self, socket: TcpListener, listener: usize) {
-        self.shard.listen(socket, listener);
+    pub fn listen(&self, socket: TcpListener, listener: usize, seating: Seating) {
+        self.shard.listen(socket, listener, seating);
     }
 
     /// Queues output. What one turn queues for a socket leaves together when the turn ends. Not bounded here: look at

@@ -55,6 +55,8 @@ counters! {
     wakes,
     /// Calls that came from shards, itself included.
     calls,
+    /// Of these, the ones that came from other shards.
+    crossings,
     /// Turns longer than the plan's threshold.
     stalls,
     /// The longest turn, in microseconds.

@@ -13,7 +13,7 @@ use crate::mesh::Handover;
 use crate::patience::Patience;
 use crate::ring::{Completion, Kind};
 use crate::run::Plan;
-use crate::service::Service;
+use crate::service::{Seating, Service};
 use crate::shard::Shard;
 use crate::sys;
 
@@ -118,8 +118,8 @@ impl<S: Service> Driver<S> {
             Kind::File => self.file_event(shard.files.completed(completion.name, completion.result)),
             Kind::Accept => {
                 let accepted = shard.listeners.borrow_mut().accepted(completion, now);
-                if let Some((fd, listener)) = accepted {
-                    self.seat(fd, listener);
+                if let Some((fd, listener, seating)) = accepted {
+                    self.seat(fd, listener, seating);
                 }
             }
             Kind::Bell => {
@@ -149,8 +149,8 @@ impl<S: Service> Driver<S> {
         }
     }
 
-    /// Gives a new connection to the shard with the fewest.
-    fn seat(&self, fd: std::os::fd::OwnedFd, listener: usize) {
+    /// Gives a new connection to the shard that is to serve it.
+    fn seat(&self, fd: std::os::fd::OwnedFd, listener: usize, seating: Seating) {
         use std::os::fd::AsFd;
         let shard = &self.shard;
         add(&shard.tally.accepts, 1);
@@ -158,7 +158,7 @@ impl<S: Service> Driver<S> {
         let (Ok(peer), Ok(local)) = (sys::peer_address(fd.as_fd()), sys::local_address(fd.as_fd())) else { return };
         let _ = sys::set_no_delay(fd.as_fd());
         let own = usize::from(shard.id.0);
-        let seat = shard.shared.seat_connection(own);
+        let seat = shard.shared.seat_connection(own, seating);
         let handover = Handover { fd, listener, peer, local };
         if seat == own {
             self.receive_handover(handover);
@@ -189,6 +189,7 @@ impl<S: Service> Driver<S> {
         }
         add(&shard.tally.calls, self.calls.len() as u64);
         while let Some((from, call)) = self.calls.pop_front() {
+            add(&shard.tally.crossings, u64::from(from != shard.id));
             self.service.called(from, call);
         }
         let mut handovers = std::mem::take(&mut self.handovers);

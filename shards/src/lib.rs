@@ -44,5 +44,5 @@ pub use crate::files::{Files, WriteMode};
 pub use crate::host::{StopSignals, disk_space};
 pub use crate::ids::{Nanos, ShardId, SocketId};
 pub use crate::run::{Plan, Running, Stopper, fatal, run};
-pub use crate::service::{Lane, Out, Part, Service};
+pub use crate::service::{Lane, Out, Part, Seating, Service};
 pub use crate::start_error::{Facts, StartError};

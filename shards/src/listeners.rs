@@ -9,6 +9,7 @@ use io_uring::{opcode, types};
 
 use crate::ids::Nanos;
 use crate::ring::{Completion, Kind, OpName, Ring};
+use crate::service::Seating;
 use crate::sys;
 
 /// How long accepting rests when there are no descriptors or no memory for another connection.
@@ -24,6 +25,7 @@ struct Listener {
     socket: TcpListener,
     /// The service's number for it.
     number: usize,
+    seating: Seating,
     armed: bool,
     rests_until: Option<Nanos>,
 }
@@ -34,12 +36,12 @@ impl Listeners {
     }
 
     /// Its connections inherit what is set here; set later, pacing would already have begun.
-    pub(crate) fn add(&mut self, socket: TcpListener, number: usize) {
+    pub(crate) fn add(&mut self, socket: TcpListener, number: usize, seating: Seating) {
         if socket.local_addr().is_ok_and(|address| address.ip().is_loopback()) {
             // A refused setting only makes it slower.
             let _ = sys::do_not_pace(socket.as_fd());
         }
-        self.list.push(Listener { socket, number, armed: false, rests_until: None });
+        self.list.push(Listener { socket, number, seating, armed: false, rests_until: None });
         self.arm(self.list.len() - 1);
     }
 
@@ -56,10 +58,10 @@ impl Listeners {
         unsafe { self.ring.push(OpName::new(Kind::Accept, 0, index as u32), entry) };
     }
 
-    /// Takes a completion; returns a new connection and the number of its listener.
-    pub(crate) fn accepted(&mut self, completion: &Completion, now: Nanos) -> Option<(OwnedFd, usize)> {
+    /// Takes a completion; returns a new connection, the number of its listener, and where it may go.
+    pub(crate) fn accepted(&mut self, completion: &Completion, now: Nanos) -> Option<(OwnedFd, usize, Seating)> {
         let index = completion.name.index as usize;
-        let number = self.list[index].number;
+        let Listener { number, seating, .. } = self.list[index];
         if !completion.more() {
             self.list[index].armed = false;
             if completion.result < 0 && is_shortage(-completion.result) {
@@ -72,7 +74,7 @@ impl Listeners {
             return None;
         }
         // SAFETY: the kernel made this descriptor for this completion and told nobody else.
-        Some((unsafe { OwnedFd::from_raw_fd(completion.result) }, number))
+        Some((unsafe { OwnedFd::from_raw_fd(completion.result) }, number, seating))
     }
 
     pub(crate) fn rest_ends(&self) -> Option<Nanos> {

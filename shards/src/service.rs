@@ -76,6 +76,15 @@ pub enum Lane {
     Reply,
 }
 
+/// Which shard serves the connections of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seating {
+    /// The one with the fewest connections.
+    Any,
+    /// The one that accepts.
+    Here,
+}
+
 /// What runs on a shard. All methods are called on the shard's own thread, one at a time, never from inside a method of
 /// `Core`; none may block.
 pub trait Service: 'static {

@@ -18,6 +18,7 @@ use crate::listeners::Listeners;
 use crate::mesh::Mesh;
 use crate::ring::{Completion, Kind, OpName, Ring};
 use crate::run::Plan;
+use crate::service::Seating;
 use crate::shared::{Seat, Shared};
 use crate::sockets::Sockets;
 use crate::tasks::{Tasks, Timers};
@@ -94,8 +95,8 @@ impl<C: Send + 'static> Shard<C> {
         unsafe { self.ring.push(OpName::new(Kind::Bell, 0, 0), entry) };
     }
 
-    pub(crate) fn listen(&self, socket: TcpListener, number: usize) {
-        self.listeners.borrow_mut().add(socket, number);
+    pub(crate) fn listen(&self, socket: TcpListener, number: usize, seating: Seating) {
+        self.listeners.borrow_mut().add(socket, number, seating);
     }
 
     /// The earliest moment at which something is due without any event.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::task::Waker;
 
 use crate::counters::Published;
+use crate::service::Seating;
 
 pub(crate) struct Shared {
     pub(crate) seats: Box<[Seat]>,
@@ -72,13 +73,16 @@ impl Shared {
         }
     }
 
-    /// The shard with the fewest connections; `own` wins ties. The connection is counted at once.
-    pub(crate) fn seat_connection(&self, own: usize) -> usize {
+    /// The shard that serves a connection which `own` accepts; of those with the fewest, `own` first. The connection is
+    /// counted at once.
+    pub(crate) fn seat_connection(&self, own: usize, seating: Seating) -> usize {
         let count = |index: usize| self.seats[index].connections.load(Ordering::Relaxed);
         let mut best = own;
-        for index in 0..self.seats.len() {
-            if count(index) < count(best) {
-                best = index;
+        if seating == Seating::Any {
+            for index in 0..self.seats.len() {
+                if count(index) < count(best) {
+                    best = index;
+                }
             }
         }
         self.seats[best].connections.fetch_add(1, Ordering::Relaxed);
@@ -166,9 +170,12 @@ mod tests {
     #[test]
     fn connections_go_to_the_shard_with_the_fewest() {
         let shared = Shared::new(3).unwrap();
-        let seats: Vec<usize> = (0..6).map(|_| shared.seat_connection(1)).collect();
+        let seats: Vec<usize> = (0..6).map(|_| shared.seat_connection(1, Seating::Any)).collect();
         assert_eq!(seats, [1, 0, 2, 1, 0, 2]);
         shared.seats[2].connection_ended();
-        assert_eq!(shared.seat_connection(0), 2);
+        assert_eq!(shared.seat_connection(0, Seating::Any), 2);
+        assert_eq!(shared.seat_connection(1, Seating::Here), 1);
+        assert_eq!(shared.seat_connection(1, Seating::Here), 1);
+        assert_eq!(shared.seat_connection(1, Seating::Any), 0);
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use shards::{Chunk, Core, Out, Plan, Running, Service, ShardId, SocketId};
+use shards::{Chunk, Core, Out, Plan, Running, Seating, Service, ShardId, SocketId};
 
 struct Echo {
     core: Core<()>,
@@ -38,7 +38,7 @@ fn start() -> (Running, SocketAddr) {
     let listener = Mutex::new(Some(listener));
     let running = shards::run(Plan::new(shards::topology::choose(Some(2))), move |core| {
         if core.id() == ShardId(0) {
-            core.listen(listener.lock().unwrap().take().unwrap(), 0);
+            core.listen(listener.lock().unwrap().take().unwrap(), 0, Seating::Any);
         }
         Ok(Rc::new(Echo { core }))
     });

@@ -14,23 +14,31 @@ use crate::config::listener::Side;
 use crate::controller::levels;
 use crate::net::{Outcome, Reply};
 
-pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, String> {
+pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, String> {
     let request: ApiVersionsRequest<'_> = cx.decode()?;
     if cx.version >= 3 && !(is_software(&request.client_software_name) && is_software(&request.client_software_version))
     {
         let response = ApiVersionsResponse { error_code: ErrorCode::InvalidRequest as i16, ..Default::default() };
         return Ok(Outcome::Reply(cx.reply(&response)));
     }
+    if let Some(telemetry) = &api.telemetry {
+        telemetry.introduced(to.socket, &request.client_software_name, &request.client_software_version);
+    }
     let image = api.router.image();
-    let kraft = [("kraft.version", api.kraft_version)];
+    let kraft = [("kraft.version", image.kraft_version())];
     let response = ApiVersionsResponse {
-        api_keys: table::offered(cx.side).map(|entry| advertised(entry, api.offers_unstable())).collect(),
+        api_keys: offered(api, cx.side),
         supported_features: supported(api, cx.version),
         finalized_features_epoch: image.version(),
         finalized_features: image.features().chain(kraft).filter(|(_, level)| *level > 0).map(finalized).collect(),
         ..Default::default()
     };
     Ok(Outcome::Reply(cx.reply(&response)))
+}
+
+fn offered(api: &Api, side: Side) -> Vec<ApiVersion> {
+    let entries = table::offered(side).filter(|entry| api.offers(entry));
+    entries.map(|entry| advertised(entry, api.offers_unstable())).collect()
 }
 
 /// The answer to a version that is newer than ours: version 0, with the range of ApiVersions alone, so that the client

@@ -6,7 +6,7 @@ use wire::generated::describe_cluster_request::DescribeClusterRequest;
 use wire::generated::describe_cluster_response::{DescribeClusterBroker, DescribeClusterResponse};
 use wire::generated::metadata_response::MetadataResponseBroker;
 
-use super::metadata::{ALL_CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED, brokers};
+use super::metadata::{ALL_CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED, nodes};
 use super::{Api, Context, ReplyTo};
 use crate::config::listener::Side;
 use crate::net::Outcome;
@@ -29,7 +29,7 @@ pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, S
     }
     let image = api.router.image();
     let nodes = match cx.side {
-        Side::Broker => brokers(api, cx, &image).into_iter().map(described).collect(),
+        Side::Broker => nodes(api, cx, &image).into_iter().map(described).collect(),
         Side::Controller => controllers(api, cx),
     };
     let operations = request.include_cluster_authorized_operations;

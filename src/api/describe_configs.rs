@@ -60,7 +60,7 @@ fn describe(api: &Api, image: &Image, resource: &DescribeConfigsResource<'_>) ->
         }
         TOPIC => Ok(describe::topic(layers, image.topic_configs(name).unwrap_or(&Map::new()), wanted)),
         BROKER if name.is_empty() => Ok(describe::cluster(layers, wanted)),
-        BROKER if name.parse() == Ok(api.settings.node_id) => Ok(describe::broker(layers, wanted)),
+        BROKER if is_own(api, name) => Ok(describe::broker(layers, wanted)),
         BROKER => {
             let text = format!("broker {name:?} was asked of broker {}", api.settings.node_id);
             Err((ErrorCode::InvalidRequest, text))
@@ -73,7 +73,7 @@ fn describe(api: &Api, image: &Image, resource: &DescribeConfigsResource<'_>) ->
             let overrides = image.configs(ResourceType::ClientMetrics, name);
             Ok(client_metrics::describe(overrides.unwrap_or(&Map::new()), wanted))
         }
-        BROKER_LOGGER if name.parse() == Ok(api.settings.node_id) => {
+        BROKER_LOGGER if is_own(api, name) => {
             Ok(describe::loggers(log::loggers().map(|(name, level)| (name, level.name())), wanted))
         }
         BROKER_LOGGER => {
@@ -82,6 +82,11 @@ fn describe(api: &Api, image: &Image, resource: &DescribeConfigsResource<'_>) ->
         }
         kind => Err((ErrorCode::InvalidRequest, format!("unknown resource type {kind}"))),
     }
+}
+
+/// Whether a resource is this broker. What is set for it counts for all of its shards, whichever of them is named.
+fn is_own(api: &Api, name: &str) -> bool {
+    name.parse().is_ok_and(|node| api.nodes.is_own(node))
 }
 
 fn result(one: Described, request: &DescribeConfigsRequest<'_>) -> DescribeConfigsResourceResult<'static> {

@@ -22,7 +22,7 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
     let shared = Rc::clone(&api);
     Ok(shared.spawn(to, async move {
         let mut sizes = Vec::new();
-        for shard in 0..api.core.count() {
+        for shard in api.nodes.shards_behind(api.core.id().0) {
             if let Answer::LogSizes(more) = api.router.ask(shards::ShardId(shard), Query::LogSizes).await {
                 sizes.extend(more);
             }

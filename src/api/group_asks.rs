@@ -120,34 +120,6 @@ pub(super) fn unavailable(reply: group::Reply) -> GroupError {
 
 /// Who sent the request, as members are shown.
 pub(super) fn client(cx: &Context) -> group::Client {
-    let host = cx.peer.map_or_else(String::new, |peer| format!("/{}", host(peer)));
+    let host = cx.peer.map_or_else(String::new, |_| format!("/{}", cx.client_address()));
     group::Client { id: cx.client_id().unwrap_or_default(), host }
-}
-
-/// An address as Java writes it: IPv6 without abbreviation.
-fn host(address: std::net::IpAddr) -> String {
-    match address.to_canonical() {
-        std::net::IpAddr::V4(address) => address.to_string(),
-        std::net::IpAddr::V6(address) => {
-            let groups = address.segments().map(|segment| format!("{segment:x}"));
-            groups.join(":")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::host;
-
-    #[test]
-    fn addresses_are_written_as_java_does() {
-        for (text, java) in [
-            ("127.0.0.1", "127.0.0.1"),
-            ("::1", "0:0:0:0:0:0:0:1"),
-            ("::ffff:10.0.0.7", "10.0.0.7"),
-            ("fe80::12:0:a", "fe80:0:0:0:0:12:0:a"),
-        ] {
-            assert_eq!(host(text.parse().unwrap()), java);
-        }
-    }
 }

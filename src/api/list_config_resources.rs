@@ -6,7 +6,7 @@ use wire::generated::list_config_resources_response::{ConfigResource, ListConfig
 use wire::messages::ListConfigResourcesRequest;
 
 use super::describe_configs::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
-use super::metadata::brokers;
+use super::metadata::nodes;
 use super::{Api, Context};
 use crate::net::Reply;
 
@@ -26,7 +26,7 @@ pub(super) fn handle(api: &Api, cx: &Context) -> Result<Reply, String> {
         match *kind {
             TOPIC => found.extend(image.topics().map(|topic| resource(&topic.name))),
             BROKER | BROKER_LOGGER => {
-                found.extend(brokers(api, cx, &image).iter().map(|broker| resource(&broker.node_id.to_string())));
+                found.extend(nodes(api, cx, &image).iter().map(|node| resource(&node.node_id.to_string())));
             }
             _ => {
                 let configured = image.config_resources().map(|(resource, _)| resource);

@@ -14,11 +14,11 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
     let request: ListGroupsRequest<'_> = cx.decode()?;
     let lower = |words: &[wire::Str<'_>]| -> Vec<String> { words.iter().map(|word| word.to_lowercase()).collect() };
     let (states, types) = (lower(&request.states_filter), lower(&request.types_filter));
-    let (router, form, count) = (Rc::clone(&api.router), cx.form(), api.core.count());
+    let (router, form, shards) = (Rc::clone(&api.router), cx.form(), api.nodes.shards_behind(api.core.id().0));
     Ok(api.spawn(to, async move {
         let mut groups = Vec::new();
         let mut failed: Option<GroupError> = None;
-        for shard in 0..count {
+        for shard in shards {
             match router.list_groups(ShardId(shard)).await {
                 Ok(more) => groups.extend(more),
                 Err(error) => failed = Some(error),

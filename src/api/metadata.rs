@@ -1,4 +1,4 @@
-//! Metadata (key 3): brokers, topics and who leads their partitions; creates missing topics where both sides allow it.
+//! Metadata (key 3): nodes, topics and who leads their partitions; creates missing topics where both sides allow it.
 
 use std::rc::Rc;
 
@@ -10,6 +10,7 @@ use wire::generated::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 
+use super::nodes::Nodes;
 use super::{Api, Context, ReplyTo, topics};
 use crate::calls::{ControlReply, ControlRequest, CreateRefused};
 use crate::net::Outcome;
@@ -74,13 +75,13 @@ fn respond(
     // Null means all topics; so does an empty list in version 0, which knows no null.
     let all = request.topics.as_ref().is_none_or(|topics| cx.version == 0 && topics.is_empty());
     let topics = if all {
-        image.topics().map(|topic| known(topic, topic_operations)).collect()
+        image.topics().map(|topic| known(api.nodes, image, topic, topic_operations)).collect()
     } else {
         let asked = request.topics.iter().flatten();
-        asked.map(|topic| one(image, topic.name.as_deref(), topic.topic_id, topic_operations, refused)).collect()
+        asked.map(|topic| one(api, image, topic.name.as_deref(), topic.topic_id, topic_operations, refused)).collect()
     };
     MetadataResponse {
-        brokers: brokers(api, cx, image),
+        brokers: nodes(api, cx, image),
         cluster_id: Some(image.cluster_id().to_owned().into()),
         controller_id: api.settings.node_id,
         topics,
@@ -93,6 +94,7 @@ fn respond(
 }
 
 fn one(
+    api: &Api,
     image: &Image,
     name: Option<&str>,
     id: Uuid,
@@ -106,7 +108,7 @@ fn one(
         None => image.topic_by_id(&id),
     };
     if let Some(topic) = found {
-        return known(topic, operations);
+        return known(api.nodes, image, topic, operations);
     }
     let error = match name {
         None => ErrorCode::UnknownTopicId,
@@ -126,44 +128,54 @@ fn one(
     }
 }
 
-fn known(topic: &Topic, operations: i32) -> MetadataResponseTopic<'static> {
+fn known(nodes: Nodes, image: &Image, topic: &Topic, operations: i32) -> MetadataResponseTopic<'static> {
+    let partitions = (0..).zip(&topic.partitions);
     MetadataResponseTopic {
         name: Some(topic.name.to_string().into()),
         topic_id: topic.id,
         is_internal: topics::is_internal(&topic.name),
-        partitions: topic.partitions.iter().enumerate().map(|(index, partition)| leader(index, partition)).collect(),
+        partitions: partitions.map(|(index, one)| leader(nodes, image, topic.id, index, one)).collect(),
         topic_authorized_operations: operations,
         ..Default::default()
     }
 }
 
-fn leader(index: usize, partition: &Partition) -> MetadataResponsePartition {
+fn leader(
+    nodes: Nodes,
+    image: &Image,
+    topic: Uuid,
+    partition_index: i32,
+    partition: &Partition,
+) -> MetadataResponsePartition {
     let error = if partition.leader < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None };
     MetadataResponsePartition {
         error_code: error as i16,
-        partition_index: index as i32,
-        leader_id: partition.leader,
+        partition_index,
+        leader_id: nodes.replica(partition.leader, topic, partition_index),
         leader_epoch: partition.leader_epoch,
-        replica_nodes: partition.replicas.clone(),
-        isr_nodes: partition.isr.clone(),
-        ..Default::default()
+        replica_nodes: nodes.replicas(&partition.replicas, topic, partition_index),
+        isr_nodes: nodes.replicas(&partition.isr, topic, partition_index),
+        offline_replicas: nodes.replicas(&image.offline_replicas(partition), topic, partition_index),
     }
 }
 
-/// The brokers that can be reached on the listener that was asked, each with its address there.
-pub(super) fn brokers(api: &Api, cx: &Context, image: &Image) -> Vec<MetadataResponseBroker<'static>> {
-    let asked = api.settings.listeners.broker.get(cx.listener).map_or("", |listener| listener.name.as_str());
-    image
-        .brokers()
-        .filter(|broker| !broker.fenced)
-        .filter_map(|broker| {
-            let endpoint = broker.listeners.iter().find(|endpoint| endpoint.name == asked)?;
-            Some(MetadataResponseBroker {
-                node_id: broker.id,
-                host: endpoint.host.clone().into(),
-                port: i32::from(endpoint.port),
-                rack: broker.rack.clone().map(Into::into),
-            })
-        })
-        .collect()
+/// The nodes that can be reached on the listener that was asked, each with its address there.
+pub(super) fn nodes(api: &Api, cx: &Context, image: &Image) -> Vec<MetadataResponseBroker<'static>> {
+    let Some(asked) = api.settings.listeners.broker.get(cx.listener) else { return Vec::new() };
+    let further: &[u16] = asked.advertised.as_ref().map_or(&[], |told| &told.shard_ports);
+    let mut found = Vec::new();
+    for broker in image.brokers().filter(|broker| !broker.fenced) {
+        let Some(endpoint) = broker.listeners.iter().find(|endpoint| endpoint.name == asked.name) else { continue };
+        let node = |node_id: i32, port: u16| MetadataResponseBroker {
+            node_id,
+            host: endpoint.host.clone().into(),
+            port: i32::from(port),
+            rack: broker.rack.clone().map(Into::into),
+        };
+        found.push(node(broker.id, endpoint.port));
+        if broker.id == api.settings.node_id {
+            found.extend((1..).zip(further).map(|(shard, port)| node(api.nodes.id(shard), *port)));
+        }
+    }
+    found
 }

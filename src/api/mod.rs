@@ -20,6 +20,7 @@ mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
 mod find_coordinator;
+mod get_telemetry_subscriptions;
 mod group_asks;
 mod group_errors;
 mod heartbeat;
@@ -31,11 +32,13 @@ mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod nodes;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod push_telemetry;
 mod sync_group;
 mod table;
 mod topics;
@@ -43,7 +46,7 @@ mod topics;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -61,7 +64,9 @@ use crate::groups::Coordinators;
 use crate::net::{Handler, Outcome, Reply, Request, Sequence};
 use crate::partition::Partitions;
 use crate::route::{CONTROLLER, Router};
+use crate::telemetry::ClientTelemetry;
 use control::Control;
+use nodes::Nodes;
 
 pub use table::listing;
 
@@ -69,11 +74,12 @@ pub use table::listing;
 pub struct Api {
     pub(crate) core: Core<Call>,
     pub(crate) settings: Arc<Broker>,
+    pub(crate) nodes: Nodes,
     pub(crate) router: Rc<Router>,
     pub(crate) partitions: Rc<Partitions>,
     pub(crate) groups: Rc<Coordinators>,
-    /// Finalised level of `kraft.version`, which is no part of the image; it never changes here.
-    kraft_version: i16,
+    /// Where clients are asked for their metrics (`ringmill.client.telemetry`).
+    pub(crate) telemetry: Option<ClientTelemetry>,
     produces: produce::Produces,
     fetches: fetch::Fetches,
     group_asks: group_asks::GroupAsks,
@@ -96,7 +102,7 @@ pub(crate) struct Context {
     listener: usize,
     side: Side,
     /// `None` for what the controller carries out.
-    peer: Option<IpAddr>,
+    peer: Option<SocketAddr>,
     key: ApiKey,
     version: i16,
     correlation_id: i32,
@@ -127,18 +133,20 @@ impl Api {
         router: Rc<Router>,
         partitions: Rc<Partitions>,
         groups: Rc<Coordinators>,
-        kraft_version: i16,
+        telemetry: Option<ClientTelemetry>,
     ) -> Rc<Self> {
         let slots = settings.fetch_session_slots.div_ceil(usize::from(core.count()));
         let seed = core.wall_ms() as u32 ^ core.now().0 as u32;
         let fetches = fetch::Fetches::new(core.id().0, core.count(), slots, seed);
+        let nodes = Nodes::new(settings.node_id, settings.addressing, core.count());
         Rc::new_cyclic(|myself| Self {
             core,
             settings,
+            nodes,
             router,
             partitions,
             groups,
-            kraft_version,
+            telemetry,
             produces: produce::Produces::default(),
             fetches,
             group_asks: group_asks::GroupAsks::default(),
@@ -172,6 +180,9 @@ impl Api {
                 let version = image.version();
                 api.partitions.apply(&image, &api.settings).await;
                 api.groups.apply(&image);
+                if let Some(telemetry) = &api.telemetry {
+                    telemetry.apply(&image, &api.router.image());
+                }
                 api.router.apply(image);
                 api.core.call(CONTROLLER, Lane::Reply, Call::Applied { version });
                 // Those who waited for a deleted partition are let go in settle.
@@ -216,6 +227,9 @@ impl Api {
 
     pub fn closed(&self, socket: SocketId) {
         fetch::forget(self, socket);
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.closed(socket);
+        }
     }
 
     /// Answers the fetches whose time is over.
@@ -274,6 +288,11 @@ impl Api {
         self.settings.said.get("unstable.api.versions.enable").is_some_and(|text| text == "true")
     }
 
+    /// Telemetry is offered where somebody receives it, as in Kafka.
+    fn offers(&self, entry: &table::Entry) -> bool {
+        !entry.is_telemetry() || self.telemetry.is_some()
+    }
+
     /// The handle that tasks keep.
     fn shared(&self) -> Rc<Api> {
         self.myself.upgrade().expect("handlers run while their shard lives")
@@ -281,6 +300,10 @@ impl Api {
 }
 
 impl Handler for Api {
+    /// Produce alone. OffsetCommit could: its order is fixed when the coordinator hears it. But a client waits for one
+    /// commit before it sends the next, or holds at most a few; such a few are read together and leave one after the other in
+    /// the wakes that follow. Apache Kafka handles one request of a connection at a time, so to let commits overlap would
+    /// gain a figure and not a client, and make what comes after a refused one depend on timing.
     fn may_overlap(&self, frame: &[u8]) -> bool {
         matches!(RequestHeader::peek(frame), Some((key, _)) if key == ApiKey::Produce as i16)
     }
@@ -290,7 +313,7 @@ impl Handler for Api {
             return Outcome::Close("a request shorter than its header".into());
         };
         let side = self.settings.listeners.side(request.listener);
-        let Some(entry) = table::find(side, key) else {
+        let Some(entry) = table::find(side, key).filter(|entry| self.offers(entry)) else {
             return Outcome::Close(format!("API key {key} is not enabled on this listener"));
         };
         if !entry.accepts(version, || self.offers_unstable()) {
@@ -300,7 +323,7 @@ impl Handler for Api {
             return Outcome::Close(format!("{} version {version} is not supported", entry.key.name()));
         }
         let to = ReplyTo { socket: request.socket, sequence: request.sequence };
-        let (origin, peer) = ((request.listener, side), Some(request.peer.ip()));
+        let (origin, peer) = ((request.listener, side), Some(request.peer));
         let cx = Context::new(entry.key, version, origin, request.frame).map(|cx| Context { peer, ..cx });
         cx.and_then(|cx| entry.handle(self, &cx, to)).unwrap_or_else(Outcome::Close)
     }
@@ -320,6 +343,11 @@ impl Context {
         let mut d = Decoder::new(&self.frame);
         let header = RequestHeader::decode(&mut d, self.key.request_header_version(self.version)).ok()?;
         header.client_id.map(|id| id.into_owned())
+    }
+
+    /// Where the client is, as Java writes an address: IPv6 without abbreviation.
+    fn client_address(&self) -> String {
+        self.peer.map_or_else(String::new, |peer| java_address(peer.ip()))
     }
 
     /// A decoder that stands at the body; positions are those of the frame.
@@ -366,10 +394,37 @@ impl Form {
     }
 }
 
+fn java_address(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let groups = address.segments().map(|segment| format!("{segment:x}"));
+            groups.join(":")
+        }
+    }
+}
+
 /// Starts a response frame: its size is filled in by `end_frame`.
 fn open_response(key: ApiKey, version: i16, correlation_id: i32) -> Encoder {
     let mut e = Encoder::with_capacity(128);
     e.begin_frame();
     encode_response_header(&mut e, correlation_id, key.response_header_version(version));
     e
+}
+
+#[cfg(test)]
+mod tests {
+    use super::java_address;
+
+    #[test]
+    fn addresses_are_written_as_java_does() {
+        for (text, java) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "0:0:0:0:0:0:0:1"),
+            ("::ffff:10.0.0.7", "10.0.0.7"),
+            ("fe80::12:0:a", "fe80:0:0:0:0:12:0:a"),
+        ] {
+            assert_eq!(java_address(text.parse().unwrap()), java);
+        }
+    }
 }

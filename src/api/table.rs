@@ -7,9 +7,10 @@ use super::{
     Api, Context, ReplyTo, alter_partition_reassignments, alter_replica_log_dirs, api_versions,
     consumer_group_describe, consumer_group_heartbeat, control, delete_groups, delete_records, describe_client_quotas,
     describe_cluster, describe_configs, describe_groups, describe_log_dirs, describe_producers,
-    describe_topic_partitions, elect_leaders, fetch, find_coordinator, heartbeat, init_producer_id, join_group,
-    leave_group, list_config_resources, list_groups, list_offsets, list_partition_reassignments, metadata,
-    offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group,
+    describe_topic_partitions, elect_leaders, fetch, find_coordinator, get_telemetry_subscriptions, heartbeat,
+    init_producer_id, join_group, leave_group, list_config_resources, list_groups, list_offsets,
+    list_partition_reassignments, metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch,
+    produce, push_telemetry, sync_group,
 };
 use crate::config::listener::Side;
 use crate::net::{Outcome, Reply};
@@ -34,7 +35,7 @@ const fn entry(key: ApiKey, handle: Handle) -> Entry {
 }
 
 /// The APIs of a broker's listener, the busiest first; a controller's listener has those of them that Kafka's
-/// controllers have. Telemetry (KIP-714) is left out: it is offered only where something receives it.
+/// controllers have. Telemetry (KIP-714) is offered only where something receives it, see [`Entry::is_telemetry`].
 const TABLE: &[Entry] = &[
     entry(Key::Produce, Full(produce::handle)),
     entry(Key::Fetch, Full(fetch::handle)),
@@ -102,6 +103,9 @@ const TABLE: &[Entry] = &[
     entry(Key::DescribeDelegationToken, Now(security::describe_tokens)),
     entry(Key::DescribeClientQuotas, Now(describe_client_quotas::handle)),
     entry(Key::AlterClientQuotas, Full(control::forward)),
+    // Metrics of clients
+    entry(Key::GetTelemetrySubscriptions, Full(get_telemetry_subscriptions::handle)),
+    entry(Key::PushTelemetry, Full(push_telemetry::handle)),
     // Share groups
     entry(Key::ShareGroupHeartbeat, Now(share::heartbeat)),
     entry(Key::ShareGroupDescribe, Now(share::describe)),
@@ -148,6 +152,11 @@ impl Entry {
     pub(super) fn accepts(&self, version: i16, unstable: impl FnOnce() -> bool) -> bool {
         let (min, max) = self.versions(unstable);
         (min..=max).contains(&version)
+    }
+
+    /// The two APIs of KIP-714.
+    pub(super) fn is_telemetry(&self) -> bool {
+        matches!(self.key, Key::GetTelemetrySubscriptions | Key::PushTelemetry)
     }
 
     pub(super) fn handle(&self, api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, String> {
@@ -200,14 +209,12 @@ mod tests {
     /// Every API of Apache Kafka's listeners is answered, each once.
     #[test]
     fn listeners_offer_what_kafkas_do() {
-        let telemetry = [Key::GetTelemetrySubscriptions, Key::PushTelemetry];
         for side in [Side::Broker, Side::Controller] {
             let on_listener = |key: &ApiKey| match side {
                 Side::Broker => key.on_broker_listener(),
                 Side::Controller => key.on_controller_listener(),
             };
-            let wanted: Vec<ApiKey> =
-                ApiKey::all().filter(on_listener).filter(|key| !telemetry.contains(key)).collect();
+            let wanted: Vec<ApiKey> = ApiKey::all().filter(on_listener).collect();
             let mut found: Vec<ApiKey> = offered(side).map(|entry| entry.key).collect();
             found.sort_unstable();
             assert_eq!(found, wanted, "{side:?}");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::addressing::{self, Addressing};
 use super::groups::{self, GroupSettings};
 use super::keys::{self, Class, Key};
 use super::layers::Layers;
@@ -20,6 +21,7 @@ pub struct Broker {
     pub cluster_id: Option<String>,
     pub rack: Option<String>,
     pub listeners: Listeners,
+    pub addressing: Addressing,
     /// At least one; absolute or relative to the working directory.
     pub log_dirs: Vec<PathBuf>,
     pub metadata_log_dir: PathBuf,
@@ -38,6 +40,9 @@ pub struct Broker {
     pub fetch_max_bytes: u32,
     pub fetch_session_slots: usize,
     pub describe_partitions_max: usize,
+    /// Clients are asked for their metrics (`ringmill.client.telemetry=count`).
+    pub client_telemetry: bool,
+    pub telemetry_max_bytes: u32,
 
     pub auto_create_topics_enable: bool,
     pub delete_topic_enable: bool,
@@ -82,7 +87,8 @@ pub fn resolve(properties: &Properties, surroundings: &Surroundings) -> Resolved
     check_roles(properties, &mut problems);
     check_together(properties, &mut problems);
     groups::check(properties, &mut problems);
-    let listeners = listener::resolve(properties, &surroundings.hostname, &mut problems);
+    let mut listeners = listener::resolve(properties, &surroundings.hostname, &mut problems);
+    let addressing = addressing::resolve(properties, &mut listeners, &mut problems);
     problems.sort_by_key(|problem| match &problem.origin {
         Some(super::problem::Origin::File { line, .. }) => *line,
         _ => usize::MAX,
@@ -90,7 +96,8 @@ pub fn resolve(properties: &Properties, surroundings: &Surroundings) -> Resolved
     if problems.iter().any(Problem::is_error) {
         return Err(problems);
     }
-    Ok((fill(properties, surroundings, listeners), problems))
+    let listening = (listeners, addressing);
+    Ok((fill(properties, surroundings, listening), problems))
 }
 
 /// Each entry by itself: is the key known, is the value one of its kind, can it be honoured.
@@ -215,10 +222,6 @@ fn check_together(properties: &Properties, problems: &mut Vec<Problem>) {
     if let Some(what) = cordoned_fault(&list(properties, key), &dirs) {
         problems.push(properties.error(key, what, "* alone, or directories of log.dirs"));
     }
-    if properties.get("ringmill.addressing") == Some("direct") {
-        let what = "ringmill.addressing=direct is not served yet";
-        problems.push(properties.error("ringmill.addressing", what, "ringmill.addressing=mesh"));
-    }
 }
 
 /// What is wrong with the cordoned directories of a broker with the directories `dirs` (KIP-1066).
@@ -230,7 +233,11 @@ pub(super) fn cordoned_fault(cordoned: &[&str], dirs: &[&str]) -> Option<String>
     Some(format!("cordoned.log.dirs names {stranger}, which is none of log.dirs"))
 }
 
-fn fill(properties: &Properties, surroundings: &Surroundings, listeners: Listeners) -> Broker {
+fn fill(
+    properties: &Properties,
+    surroundings: &Surroundings,
+    (listeners, addressing): (Listeners, Addressing),
+) -> Broker {
     let said: BTreeMap<String, String> = properties
         .entries
         .iter()
@@ -255,6 +262,7 @@ fn fill(properties: &Properties, surroundings: &Surroundings, listeners: Listene
         cluster_id: text("ringmill.cluster.id").or_else(|| surroundings.cluster_id.clone()),
         rack: text("broker.rack"),
         listeners,
+        addressing,
         metadata_log_dir: text("metadata.log.dir").map(PathBuf::from).unwrap_or_else(|| log_dirs[0].clone()),
         log_dirs,
         shards: layers.broker("ringmill.shards").map(|value| value.number() as usize),
@@ -267,6 +275,8 @@ fn fill(properties: &Properties, surroundings: &Surroundings, listeners: Listene
         fetch_max_bytes: size("fetch.max.bytes") as u32,
         fetch_session_slots: size("max.incremental.fetch.session.cache.slots") as usize,
         describe_partitions_max: size("max.request.partition.size.limit") as usize,
+        client_telemetry: text("ringmill.client.telemetry").is_some_and(|text| text == "count"),
+        telemetry_max_bytes: size("telemetry.max.bytes") as u32,
         auto_create_topics_enable: layers.broker("auto.create.topics.enable").is_some_and(|value| value.boolean()),
         delete_topic_enable: layers.broker("delete.topic.enable").is_some_and(|value| value.boolean()),
         num_partitions: number("num.partitions") as i32,
@@ -387,7 +397,7 @@ mod tests {
             "listeners=SASL_SSL://:9092",
             "create.topic.policy.class.name=x.Y",
             "config.providers=file",
-            "ringmill.addressing=direct",
+            "ringmill.addressing=direct\nnode.id=1000",
             "delegation.token.secret.key=abc",
         ] {
             let found = run(text).unwrap_err();

@@ -1,6 +1,8 @@
 //! Subscriptions to the metrics of clients (KIP-714): which, how often, of whom. They are kept and described as Kafka's
 //! `ClientMetricsConfigs` has them.
 
+use state::telemetry::{Attribute, INTERVAL_MS_STANDARD, Subscription};
+
 use super::alter::Refusal;
 use super::describe::{Described, Source, Synonym, Wanted};
 use super::layers::Map;
@@ -14,16 +16,6 @@ const KEYS: [(&str, &str, bool, &str); 3] = [
     (INTERVAL_MS, "300000", false, "Time between two pushes of a client's metrics."),
     (MATCH, "", true, "Clients that are meant, as a list of selector=pattern; none means all."),
     (METRICS, "", true, "Prefixes of the names of the metrics; * means all."),
-];
-
-/// What a pattern of `match` may look at.
-const SELECTORS: [&str; 6] = [
-    "client_id",
-    "client_instance_id",
-    "client_software_name",
-    "client_software_version",
-    "client_source_address",
-    "client_source_port",
 ];
 
 /// Kafka's numbers for the types of configs.
@@ -81,12 +73,25 @@ fn check_list(name: &str, text: &str) -> Result<(), Refusal> {
 fn check_pattern(item: &str) -> Result<(), Refusal> {
     let illegal = || Refusal::Config(format!("Illegal client matching pattern: {item}"));
     let (selector, pattern) = item.split_once('=').ok_or_else(illegal)?;
-    let known = SELECTORS.contains(&selector.trim());
+    let known = Attribute::parse(selector.trim()).is_some();
     if known && !pattern.is_empty() && !pattern.contains('=') && is_regex(pattern.trim()) {
         Ok(())
     } else {
         Err(illegal())
     }
+}
+
+/// What clients are asked by a subscription whose configs were checked; beside it, why no client is meant although the
+/// configs are fine.
+pub fn subscription(configs: &Map) -> (Subscription, Option<String>) {
+    let list = |name| items(configs.get(name).map_or("", String::as_str));
+    let interval_ms = configs.get(INTERVAL_MS).and_then(|text| text.trim().parse().ok());
+    let patterns = list(MATCH).filter_map(|item| {
+        let (selector, pattern) = item.split_once('=')?;
+        Some((Attribute::parse(selector.trim())?, pattern.trim()))
+    });
+    let metrics = list(METRICS).map(str::to_owned).collect();
+    Subscription::new(metrics, interval_ms.unwrap_or(INTERVAL_MS_STANDARD), patterns)
 }
 
 /// Whether Java would take this as a regular expression, as far as brackets, escapes and quantifiers tell.

@@ -16,6 +16,9 @@ pub struct Listener {
     pub port: u16,
     /// What clients are told, unless this listener is not advertised.
     pub advertised: Option<Advertised>,
+    /// With direct addressing: the second shard's port, from which those of the others count up; 0 lets the kernel choose
+    /// each.
+    pub shard_port: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Advertised {
     pub host: String,
     /// 0 until the listener is bound, where `port` is 0.
     pub port: u16,
+    /// With direct addressing: the ports of the second shard and those after it, once they are bound.
+    pub shard_ports: Vec<u16>,
 }
 
 /// The broker's listeners and the controller's, each in the order of `listeners`.
@@ -68,8 +73,9 @@ pub(super) fn resolve(properties: &Properties, hostname: &str, problems: &mut Ve
         let advertised = told.map(|(_, host, port)| Advertised {
             host: if host.is_empty() { hostname.into() } else { host.clone() },
             port: *port,
+            shard_ports: Vec::new(),
         });
-        let listener = Listener { name: name.clone(), host: host.clone(), port: *port, advertised };
+        let listener = Listener { name: name.clone(), host: host.clone(), port: *port, advertised, shard_port: None };
         if is_controllers { &mut found.controller } else { &mut found.broker }.push(listener);
     }
     check_advertised(properties, &found, &advertised, &listeners, problems);

@@ -3,6 +3,7 @@
 //! `properties` holds what was said, `broker` what it means for this process, `layers` which of several words counts
 //! once dynamic configs join in, `topic` what a partition carries along, `dynamic` what changes while the broker runs. `keys` is the one table behind them all.
 
+pub mod addressing;
 pub mod alter;
 pub mod broker;
 pub mod cleaner;
@@ -19,6 +20,7 @@ pub mod properties;
 pub mod topic;
 pub mod value;
 
+pub use addressing::Addressing;
 pub use broker::{Broker, Resolved, Surroundings, resolve};
 pub use dynamic::{Cordoned, Dynamic};
 pub use groups::GroupSettings;

@@ -17,6 +17,7 @@ mod framing;
 mod inspect;
 mod load;
 mod metadata_log;
+mod offline;
 mod placement;
 mod quorum_state;
 mod requests;
@@ -31,12 +32,13 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use state::metadata::decide::RECORDS_PER_REQUEST_MAX;
 use state::metadata::{Image, ImageBuilder, METADATA_VERSION_STABLE, Position, snapshot_records};
 use wire::records::ControlRecordType;
 use wire::{MetadataRecord, Uuid};
 
 use chance::Chance;
-use framing::{At, Batches, encode};
+use framing::{At, Batches, encode, encode_control};
 use metadata_log::{End, MetadataLog};
 use snapshot::SnapshotId;
 
@@ -87,6 +89,8 @@ pub struct Controller {
     chance: Chance,
     /// Milliseconds since 1970.
     clock: fn() -> i64,
+    /// Control records that write this voter into the log (KIP-853); none where it has no address.
+    voters: Vec<(ControlRecordType, Vec<u8>)>,
 }
 
 /// What is known of the snapshots on disk.
@@ -111,14 +115,9 @@ impl Controller {
         self.broker_epoch
     }
 
-    /// Finalised level of `kraft.version`: 1 where the voters stand in the log (KIP-853), else 0.
-    pub fn kraft_version(&self) -> i16 {
-        i16::from(!self.snapshots.control.is_empty())
-    }
-
     /// The directory of this voter, where the voters stand in the log; a list of voters by id alone has none.
     pub fn voter_directory_id(&self) -> Uuid {
-        if self.kraft_version() > 0 { self.metadata_directory_id } else { Uuid::ZERO }
+        if self.image.kraft_version() > 0 { self.metadata_directory_id } else { Uuid::ZERO }
     }
 
     /// Raft epoch in which this node leads.
@@ -139,6 +138,27 @@ impl Controller {
             self.flush()?;
         }
         Ok(&self.image)
+    }
+
+    /// Writes any number of records, as many at a time as one request may make. All or nothing holds for each lot alone.
+    fn commit_all(&mut self, mut records: impl Iterator<Item = MetadataRecord>) -> Result<(), ControllerError> {
+        loop {
+            let lot: Vec<MetadataRecord> = records.by_ref().take(RECORDS_PER_REQUEST_MAX).collect();
+            if lot.is_empty() {
+                return Ok(());
+            }
+            self.commit(&lot)?;
+        }
+    }
+
+    /// Puts the voters behind what waits to be written: from `controller.quorum.voters` they move into the log, and into
+    /// every snapshot from now on (`LeaderState.maybeAppendUpgradedKRaftVersion`). `quorum-state` follows at the next start.
+    fn stage_voters(&mut self) -> Result<(), ControllerError> {
+        let at = self.next();
+        self.builder.set_kraft_version(1);
+        self.staged(encode_control(&self.voters, at)?, at);
+        self.snapshots.control.clone_from(&self.voters);
+        Ok(())
     }
 
     /// Replays records and puts them behind those that wait to be written.

@@ -7,7 +7,8 @@ use state::metadata::Image;
 use state::metadata::decide::{
     self, AlterConfigAnswers, AlterConfigs, AlterQuotas, AlterQuotasAnswers, AlterResource, AssignedDirectory,
     CreatePartitionsAnswers, CreateTopic, CreateTopicAnswers, Decision, DeleteTopic, DeletedTopic, FeatureError,
-    FeatureRules, FeatureUpdate, NewPartitions, ProducerIdError, RequestTooLarge, TopicDefaults, UnregisterError,
+    FeatureRules, FeatureUpdate, FeaturesUpdated, NewPartitions, ProducerIdError, RequestTooLarge, TopicDefaults,
+    UnregisterError,
 };
 use wire::{MetadataRecord, Uuid};
 
@@ -104,13 +105,16 @@ impl Controller {
         &mut self,
         updates: &[FeatureUpdate],
         validate_only: bool,
-    ) -> Answer<Result<(), FeatureError>> {
+    ) -> Answer<Result<FeaturesUpdated, FeatureError>> {
         let rules = FeatureRules {
             levels: levels(&self.said),
-            kraft_version: self.kraft_version(),
+            voters_have_addresses: !self.voters.is_empty(),
             min_insync_replicas: self.said_min_insync_replicas(),
         };
         let decision = decide::update_features(&self.image, updates, rules);
+        if !validate_only && decision.answers.as_ref().is_ok_and(|updated| updated.kraft_version.is_some()) {
+            self.stage_voters()?;
+        }
         self.carry_out(decision, validate_only)
     }
 

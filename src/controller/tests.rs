@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use state::metadata::decide::{AlterOp, AlterResource, CreateTopic, DeleteTopic, NewPartitions, OpType};
+use state::metadata::decide::{
+    AlterOp, AlterResource, CreateTopic, DeleteTopic, FeatureRefusal, FeatureUpdate, NewPartitions, OpType, UpgradeType,
+};
 use state::metadata::{ConfigResource, ResourceType};
 use wire::generated::messages::BeginTransactionRecord;
 
@@ -159,6 +161,48 @@ fn snapshots_replace_the_log_before_them() {
     fs::write(&oldest, b"").unwrap();
     let problem = Node::start(dir.path(), often).map(|_| ()).unwrap_err().to_string();
     assert!(problem.contains("is damaged"), "{problem}");
+}
+
+/// From `controller.quorum.voters` into the log (KIP-853), and there for good.
+#[test]
+fn the_voters_move_into_the_log_once() {
+    let dir = TempDir::new();
+    let listeners = "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093\n\
+        controller.listener.names=CONTROLLER\ncontroller.quorum.voters=1@127.0.0.1:9093\n";
+    let update = [FeatureUpdate { name: "kraft.version".into(), level: 1, upgrade_type: Some(UpgradeType::Upgrade) }];
+    let mut node = Node::start(dir.path(), listeners).unwrap();
+    assert_eq!((node.controller.image().kraft_version(), node.controller.voter_directory_id()), (0, Uuid::ZERO));
+    let end = node.controller.end_offset();
+    node.controller.update_features(&update, true).unwrap().unwrap();
+    assert_eq!((node.controller.image().kraft_version(), node.controller.end_offset()), (0, end), "validated only");
+    node.controller.update_features(&update, false).unwrap().unwrap();
+    assert_eq!(node.controller.image().kraft_version(), 1);
+    assert_eq!(node.controller.end_offset(), end + 3, "the version, the voters, and the record that is waited for");
+    let directory = node.controller.voter_directory_id();
+    assert_ne!(directory, Uuid::ZERO);
+    drop(node);
+
+    // A crash, before `quorum-state` told of it.
+    let often = format!("{listeners}metadata.log.max.record.bytes.between.snapshots=1\n");
+    let mut node = Node::start(dir.path(), &often).unwrap();
+    assert_eq!((node.controller.image().kraft_version(), node.controller.voter_directory_id()), (1, directory));
+    for name in ["a", "b", "c"] {
+        node.create(name, 1);
+        assert!(node.controller.maintain().unwrap());
+    }
+    drop(node);
+    // The log from before is gone: snapshots tell it.
+    assert!(!files(&dir, ".log").contains(&"00000000000000000000.log".to_owned()));
+    let mut node = Node::start(dir.path(), listeners).unwrap();
+    assert_eq!(node.controller.image().kraft_version(), 1);
+    let down = [FeatureUpdate { level: 0, upgrade_type: Some(UpgradeType::SafeDowngrade), ..update[0].clone() }];
+    assert!(node.controller.update_features(&down, false).unwrap().is_err());
+
+    // A node without a controller's listener has no address to write.
+    let bare = TempDir::new();
+    let mut node = Node::start(bare.path(), "").unwrap();
+    let refused = node.controller.update_features(&update, false).unwrap().unwrap_err();
+    assert_eq!(refused.why, FeatureRefusal::NoAddresses);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::Log;
 use super::error::LogError;
 use super::index::{OffsetIndex, TimeIndex};
 use super::segment::Segment;
+use super::write_back::WriteBack;
 use crate::config::topic::TopicConfig;
 
 /// What the broker knows of a batch beyond its header.
@@ -122,12 +123,20 @@ pub(super) struct Appends {
     /// One entry for each segment that has staged batches, oldest first.
     writes: VecDeque<Write>,
     in_flight: Option<Landing>,
+    pub(super) write_back: WriteBack,
     pub(super) failed: bool,
 }
 
 impl Appends {
     pub(super) fn at(offset: i64) -> Self {
-        Self { next_offset: offset, log_end: offset, writes: VecDeque::new(), in_flight: None, failed: false }
+        Self {
+            next_offset: offset,
+            log_end: offset,
+            writes: VecDeque::new(),
+            in_flight: None,
+            write_back: WriteBack::default(),
+            failed: false,
+        }
     }
 
     /// Nothing is staged or under way.
@@ -263,6 +272,7 @@ impl Log {
         if self.appends.in_flight.is_some() {
             return Flush::InFlight;
         }
+        self.begin_write_back(files);
         let mut flush = Flush::Nothing;
         while let Some(write) = self.appends.writes.pop_front() {
             let Write { file, position, parts, landing } = write;

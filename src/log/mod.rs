@@ -6,7 +6,7 @@
 //!
 //! - [`Log::open`] loads (`load`) and after a crash checks and mends (`recovery`)
 //! - `appender`: stage, flush, written, roll; `segment`, `index`: what a segment is made of
-//! - `truncate`: taking the end back
+//! - `write_back`: having the kernel write early; `truncate`: taking the end back
 //! - `reader`: offset -> file, position, length; `lookup`: timestamp -> offset; `walk`: over the batches of a file
 //! - [`compaction`]: of each key the last record stays: `.cleaned` files beside closed segments, then `.swap`, then their
 //!   names; `load` finishes or undoes what a crash left of that
@@ -45,6 +45,7 @@ mod testing;
 mod truncate;
 mod walk;
 mod warm;
+mod write_back;
 
 use std::path::Path;
 use std::rc::Rc;

@@ -48,7 +48,7 @@ pub const ROOT: &str = "root";
 const INHERITED: u8 = u8::MAX;
 
 /// The loggers: root first, then one for each room that writes lines.
-const LOGGERS: [&str; 9] = [
+const LOGGERS: [&str; 10] = [
     ROOT,
     "ringmill.api",
     "ringmill.config",
@@ -58,7 +58,12 @@ const LOGGERS: [&str; 9] = [
     "ringmill.net",
     "ringmill.partition",
     "ringmill.server",
+    "ringmill.telemetry",
 ];
+
+/// The place of the logger for what stands beside the rooms.
+const SERVER: usize = 8;
+const _: () = assert!(matches!(LOGGERS[SERVER].as_bytes(), b"ringmill.server"));
 
 static OWN: [AtomicU8; LOGGERS.len()] = {
     let mut own = [const { AtomicU8::new(INHERITED) }; LOGGERS.len()];
@@ -94,7 +99,8 @@ fn level_of(index: usize) -> Level {
 /// The logger of a source file: that of its room, or `ringmill.server` for what stands beside the rooms.
 fn logger_of(file: &str) -> usize {
     let room = file.rsplit_once("src/").map_or(file, |(_, rest)| rest).split('/').next().unwrap_or_default();
-    LOGGERS.iter().position(|name| name.strip_prefix("ringmill.") == Some(room)).unwrap_or(LOGGERS.len() - 1)
+    let room = room.strip_suffix(".rs").unwrap_or(room);
+    LOGGERS.iter().position(|name| name.strip_prefix("ringmill.") == Some(room)).unwrap_or(SERVER)
 }
 
 #[track_caller]
@@ -148,6 +154,7 @@ mod tests {
         let name = |file: &str| LOGGERS[logger_of(file)];
         assert_eq!(name("src/partition/keep.rs"), "ringmill.partition");
         assert_eq!(name("/x/ringmill/src/net/mod.rs"), "ringmill.net");
+        assert_eq!(name("src/telemetry.rs"), "ringmill.telemetry");
         assert_eq!(name("src/main.rs"), "ringmill.server");
         assert_eq!(name(Location::caller().file()), "ringmill.server");
     }

@@ -4,7 +4,8 @@
 //! - one partition: its leader epochs ([`epochs`]), its idempotent and transactional producers ([`producer`]), its
 //!   offsets and replicas ([`partition`]), what compaction keeps of it ([`compaction`]), its way to another log directory
 //!   ([`future_replica`])
-//! - one shard: the fetch sessions of its connections ([`fetch_session`])
+//! - one shard: the fetch sessions of its connections ([`fetch_session`]), the clients that send it their metrics
+//!   ([`telemetry`])
 //! - one partition of `__consumer_offsets`: the groups that it coordinates, and their offsets ([`group`])
 //! - the cluster: its metadata as an image, and the decisions of the controller ([`metadata`])
 #![forbid(unsafe_code)]
@@ -16,7 +17,9 @@ pub mod future_replica;
 pub mod group;
 pub mod metadata;
 pub mod partition;
+mod pattern;
 pub mod producer;
+pub mod telemetry;
 
 #[cfg(test)]
 mod testing {

@@ -39,12 +39,12 @@ fn receive(connection: &mut Connection, key: ApiKey, version: i16) -> Vec<u8> {
     body[usize::from(key.response_header_version(version) > 0)..].to_vec()
 }
 
-fn call<'a>(connection: &mut Connection, key: ApiKey, version: i16, request: &impl Message<'a>) -> Vec<u8> {
+pub(crate) fn call<'a>(connection: &mut Connection, key: ApiKey, version: i16, request: &impl Message<'a>) -> Vec<u8> {
     send(connection, key, version, request);
     receive(connection, key, version)
 }
 
-fn decode<'a, T: Message<'a>>(body: &'a [u8], version: i16) -> T {
+pub(crate) fn decode<'a, T: Message<'a>>(body: &'a [u8], version: i16) -> T {
     T::decode(&mut Decoder::new(body), version).expect("an answer that can be read")
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn find_coordinator(connection: &mut Connection, group: &str) -> i16 
     }
 }
 
-fn join_request<'a>(group: &'a str, member: &'a str) -> JoinGroupRequest<'a> {
+pub(crate) fn join_request<'a>(group: &'a str, member: &'a str) -> JoinGroupRequest<'a> {
     JoinGroupRequest {
         group_id: group.into(),
         session_timeout_ms: 30_000,
@@ -185,7 +185,7 @@ fn describe(connection: &mut Connection, group: &str) -> (String, usize) {
     (response.groups[0].group_state.to_string(), response.groups[0].members.len())
 }
 
-fn list(connection: &mut Connection, state: &str) -> Vec<String> {
+pub(crate) fn list(connection: &mut Connection, state: &str) -> Vec<String> {
     let request = ListGroupsRequest { states_filter: vec![state.into()], types_filter: vec!["CLASSIC".into()] };
     let body = call(connection, ApiKey::ListGroups, 5, &request);
     let response: ListGroupsResponse<'_> = decode(&body, 5);

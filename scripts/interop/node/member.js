@@ -22,8 +22,11 @@ function sayTrouble(text) {
 }
 
 let owned = []
+let isLeaving = false
 
+// kafkajs finishes a join that is under way before it leaves; nothing is done with what that one brings.
 function own(partitions) {
+  if (isLeaving) partitions = []
   if (owned.length > 0) say('revoked', -1, owned.join(','))
   owned = [...partitions].sort((a, b) => a - b)
   if (owned.length > 0) say('assigned', -1, owned.join(','))
@@ -50,6 +53,7 @@ async function main() {
   consumer.on(consumer.events.CRASH, ({ payload }) => sayTrouble(`crash ${payload.error}`))
   process.stdin.resume()
   process.stdin.on('end', async () => {
+    isLeaving = true
     own([])
     await consumer.disconnect()
     say('left')

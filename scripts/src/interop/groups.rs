@@ -17,7 +17,7 @@ use crate::interop::server::{Kind, Server};
 use crate::process;
 use crate::tally::Tally;
 use member::Programs;
-use scenario::World;
+use scenario::{Scenario, World};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -32,7 +32,7 @@ const WORKERS: usize = 4;
 const CLASSIC_SESSION: Duration = Duration::from_secs(6);
 /// For members of the consumer protocol it is the broker's; a JVM has to come back within it.
 const CONSUMER_SESSION: Duration = Duration::from_secs(15);
-const SETTINGS: [(&str, &str); 5] = [
+pub(crate) const SETTINGS: [(&str, &str); 5] = [
     ("group.consumer.min.session.timeout.ms", "6000"),
     ("group.consumer.session.timeout.ms", "15000"),
     ("group.consumer.min.heartbeat.interval.ms", "500"),
@@ -47,7 +47,7 @@ pub(crate) fn run(env: &Env, kind: &Kind, tally: &mut Tally) {
         Ok(String::new())
     });
     let Some((programs, mut server)) = prepared else { return };
-    if let Err(reason) = scenarios(env, &programs, &server, tally) {
+    if let Err(reason) = scenarios(env, &programs, &server, |scenario| asked_for(&scenario.name), tally) {
         tally.check("groups: they run", || Err(reason));
     }
     if asked_for("TestGroupETL") {
@@ -57,6 +57,15 @@ pub(crate) fn run(env: &Env, kind: &Kind, tally: &mut Tally) {
     drop(server);
     if asked_for("SIGKILL") {
         broker::run(env, kind, &programs, tally);
+    }
+}
+
+/// Only the groups of these names, on a broker that runs with [`SETTINGS`].
+pub(crate) fn some(env: &Env, server: &Server, names: &[&str], tally: &mut Tally) {
+    let wanted = |scenario: &Scenario| names.contains(&scenario.name.as_str());
+    let ran = programs(env).and_then(|programs| scenarios(env, &programs, server, wanted, tally));
+    if let Err(reason) = ran {
+        tally.check("groups: they run", || Err(reason));
     }
 }
 
@@ -84,7 +93,13 @@ fn programs(env: &Env) -> Result<Programs, String> {
 }
 
 /// Some scenarios at a time, each in a thread; this one asks for their committed offsets and counts the results.
-fn scenarios(env: &Env, programs: &Programs, server: &Server, tally: &mut Tally) -> Result<(), String> {
+fn scenarios(
+    env: &Env,
+    programs: &Programs,
+    server: &Server,
+    wanted: impl Fn(&Scenario) -> bool,
+    tally: &mut Tally,
+) -> Result<(), String> {
     let (bootstrap, topic) = (server.bootstrap(), env.topic("groups"));
     super::create_topic(&env.java, &bootstrap, &topic, PARTITIONS)?;
     let mut load = Load::start(&env.python, &bootstrap, &topic, PARTITIONS, RECORDS_PER_S)?;
@@ -93,7 +108,7 @@ fn scenarios(env: &Env, programs: &Programs, server: &Server, tally: &mut Tally)
     let (ends, watch) = (load.ends.clone(), Watch::default());
     let world = World { programs, bootstrap, topic, scratch, partitions: PARTITIONS, ends, watch };
     let mut scenarios = scenario::all(env.quick && only().is_none());
-    scenarios.retain(|scenario| asked_for(&scenario.name));
+    scenarios.retain(wanted);
     let waiting = Mutex::new(scenarios.into_iter());
     let (send, results) = channel();
     std::thread::scope(|scope| {

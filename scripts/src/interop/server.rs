@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 const START: Duration = Duration::from_secs(90);
@@ -23,37 +24,44 @@ pub(crate) struct Server {
     dir: PathBuf,
     port: u16,
     controller: u16,
-    /// The voters stand in the metadata log (KIP-853) and not in server.properties.
-    dynamic_quorum: bool,
+    form: Form,
     child: Option<Child>,
+}
+
+/// How a broker differs from the usual one, beyond its settings.
+#[derive(Clone, Default)]
+pub(crate) struct Form {
+    /// The voters stand in the metadata log (KIP-853) and not in server.properties.
+    pub dynamic_quorum: bool,
+    /// Classes that Apache Kafka finds beside its own.
+    pub classes: Option<PathBuf>,
 }
 
 impl Server {
     /// Writes server.properties into `dir` and starts; returns when the broker answers requests.
     pub(crate) fn create(kind: &Kind, dir: &Path, overrides: &[(&str, &str)]) -> Result<Server, String> {
-        Self::create_with(kind, dir, overrides, false)
+        Self::create_with(kind, dir, overrides, Form::default())
     }
 
     /// The same with a quorum whose voters may change (KIP-853).
     pub(crate) fn dynamic(kind: &Kind, dir: &Path, overrides: &[(&str, &str)]) -> Result<Server, String> {
-        Self::create_with(kind, dir, overrides, true)
+        Self::create_with(kind, dir, overrides, Form { dynamic_quorum: true, classes: None })
     }
 
-    fn create_with(
+    pub(crate) fn create_with(
         kind: &Kind,
         dir: &Path,
         overrides: &[(&str, &str)],
-        dynamic_quorum: bool,
+        form: Form,
     ) -> Result<Server, String> {
         std::fs::create_dir_all(dir).map_err(|e| format!("create {}: {e}", dir.display()))?;
         let (port, controller) = (free_port()?, free_port()?);
-        let mut server =
-            Server { kind: kind.clone(), dir: dir.to_owned(), port, controller, dynamic_quorum, child: None };
+        let mut server = Server { kind: kind.clone(), dir: dir.to_owned(), port, controller, form, child: None };
         server.configure(overrides)?;
         if let Kind::Kafka { libs } = kind {
             let mut format = java(libs, "-Xmx256m");
             format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(server.properties_file());
-            if dynamic_quorum {
+            if server.form.dynamic_quorum {
                 format.arg("--standalone");
             }
             process::output(&mut format, b"", START)?;
@@ -96,7 +104,9 @@ impl Server {
                 command
             }
             Kind::Kafka { libs } => {
-                let mut command = java(libs, "-Xmx768m");
+                let libs = libs.join("*");
+                let classes: Vec<&Path> = self.form.classes.as_deref().into_iter().chain([libs.as_path()]).collect();
+                let mut command = jvm("-Xmx768m", &classes);
                 command.arg("kafka.Kafka").arg(self.properties_file());
                 command
             }
@@ -114,6 +124,12 @@ impl Server {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(started.elapsed())
+    }
+
+    /// Starts the other broker on the directory of the one that was stopped, with the same settings and ports.
+    pub(crate) fn become_kind(&mut self, kind: &Kind) -> Result<Duration, String> {
+        self.kind = kind.clone();
+        self.start()
     }
 
     /// SIGKILL.
@@ -148,7 +164,12 @@ impl Server {
         }
     }
 
-    fn log(&self) -> PathBuf {
+    /// The end of what the broker said.
+    pub(crate) fn log_tail(&self, lines: usize) -> String {
+        process::file_tail(&self.log(), lines)
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("broker.log")
     }
 
@@ -158,7 +179,7 @@ impl Server {
 
     fn properties(&self, overrides: &[(&str, &str)]) -> String {
         let (port, controller, data) = (self.port, self.controller, self.data());
-        let quorum = if self.dynamic_quorum {
+        let quorum = if self.form.dynamic_quorum {
             format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}")
         } else {
             format!("controller.quorum.voters=1@127.0.0.1:{controller}")
@@ -207,10 +228,24 @@ pub(crate) fn jvm(heap: &str, class_path: &[&Path]) -> Command {
     command
 }
 
-/// A port that nothing listened on a moment ago.
+/// A port that nothing listened on a moment ago, from below those that the kernel gives to outgoing connections: a client that
+/// tries again and again while its broker is down could be given the broker's own port, and the broker find it taken.
 fn free_port() -> Result<u16, String> {
-    let probe = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    probe.map(|address| address.port()).map_err(|e| format!("find a free port: {e}"))
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    const LOWEST: u16 = 10_000;
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let first_ephemeral = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
+    let count = u16::saturating_sub(first_ephemeral, LOWEST).max(1);
+    // Not two processes the same ports.
+    let start = (std::process::id() * 97 % u32::from(count)) as u16;
+    for _ in 0..count {
+        let place = (u32::from(start) + u32::from(TRIED.fetch_add(1, Ordering::Relaxed))) % u32::from(count);
+        let port = LOWEST + place as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(format!("no port from {LOWEST} to {first_ephemeral} is free"))
 }
 
 /// True when ApiVersions (version 0) gets an answer with no error.

@@ -11,11 +11,11 @@ const ROWS: [&[&str]; 10] = [
     &["shard"],
     &["api"],
     &["net"],
-    &["groups", "transactions", "controller", "security", "admin"],
+    &["groups", "telemetry", "transactions", "controller", "security", "admin"],
     &["route"],
     &["partition"],
     &["log"],
-    &["tickets"],
+    &["chance", "tickets"],
     &["calls", "config", "metrics"],
 ];
 

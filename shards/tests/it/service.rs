@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use shards::{Chunk, Core, File, Lane, Out, Part, Plan, Running, Service, ShardId, SocketId};
+use shards::{Chunk, Core, File, Lane, Out, Part, Plan, Running, Seating, Service, ShardId, SocketId};
 
 /// What one shard asks another.
 pub(crate) enum Call {
@@ -71,7 +71,7 @@ impl Server {
         let (shared, path) = (Arc::clone(&seen), setup.file);
         let running = shards::run(plan, move |core: Core<Call>| {
             if core.id() == ShardId(0) {
-                core.listen(listener.lock().unwrap().take().unwrap(), 7);
+                core.listen(listener.lock().unwrap().take().unwrap(), 7, Seating::Any);
             }
             let open = |path: &PathBuf| File::open(path, OpenOptions::new().read(true).write(true).create(true));
             let file = path.as_ref().map(open).transpose().map_err(|error| error.to_string())?;

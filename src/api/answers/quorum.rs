@@ -40,10 +40,11 @@ pub(in crate::api) fn remove_voter(api: &Api, cx: &Context) -> Answer {
 
 /// What is wrong whichever voter is meant.
 fn refusal(api: &Api, cluster_id: Option<&str>) -> Option<(i16, &'static str)> {
-    if cluster_id.is_some_and(|id| id != api.router.image().cluster_id()) {
+    let image = api.router.image();
+    if cluster_id.is_some_and(|id| id != image.cluster_id()) {
         return Some((ErrorCode::InconsistentClusterId as i16, "this is another cluster"));
     }
-    (api.kraft_version == 0).then_some((NOT_SERVED, "the voters are those of controller.quorum.voters"))
+    (image.kraft_version() == 0).then_some((NOT_SERVED, "the voters are those of controller.quorum.voters"))
 }
 
 pub(in crate::api) fn update_voter(_: &Api, cx: &Context) -> Answer {

@@ -14,6 +14,7 @@ use wire::generated::incremental_alter_configs_response::{
 };
 
 use super::{loggers, request_error};
+use crate::api::nodes::Nodes;
 use crate::api::{Api, Context};
 use crate::controller::RequestError;
 
@@ -27,7 +28,7 @@ pub(super) async fn run_incremental(api: &Api, cx: &Context) -> Result<Vec<u8>, 
         let ops: Option<Vec<AlterOp>> = one.configs.iter().map(op).collect();
         unknown_op |= ops.is_none();
         resources.push(AlterResource {
-            resource: ConfigResource::new(ResourceType::from_id(one.resource_type), one.resource_name.as_ref()),
+            resource: resource(api.nodes, one.resource_type, &one.resource_name),
             ops: ops.unwrap_or_default(),
         });
     }
@@ -64,7 +65,7 @@ pub(super) async fn run_legacy(api: &Api, cx: &Context) -> Result<Vec<u8>, Strin
         .resources
         .iter()
         .map(|one| AlterConfigs {
-            resource: ConfigResource::new(ResourceType::from_id(one.resource_type), one.resource_name.as_ref()),
+            resource: resource(api.nodes, one.resource_type, &one.resource_name),
             configs: one
                 .configs
                 .iter()
@@ -83,6 +84,17 @@ pub(super) async fn run_legacy(api: &Api, cx: &Context) -> Result<Vec<u8>, Strin
     });
     let response = AlterConfigsResponse { responses: responses.collect(), ..Default::default() };
     Ok(cx.reply(&response).into_bytes())
+}
+
+/// A shard has the settings of its broker.
+fn resource(nodes: Nodes, kind: i8, name: &str) -> ConfigResource {
+    let kind = ResourceType::from_id(kind);
+    let of_node = matches!(kind, ResourceType::Broker | ResourceType::BrokerLogger);
+    let node = name.parse().ok().filter(|_| of_node);
+    match node.map(|node: i32| (node, nodes.broker_of(node))) {
+        Some((node, broker)) if broker != node => ConfigResource::new(kind, broker.to_string()),
+        _ => ConfigResource::new(kind, name),
+    }
 }
 
 fn op(config: &incremental::AlterableConfig<'_>) -> Option<AlterOp> {

@@ -5,7 +5,9 @@ use wire::ErrorCode;
 use wire::generated::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
 use wire::generated::create_partitions_response::{CreatePartitionsResponse, CreatePartitionsTopicResult};
 
+use super::create_topics::assignment_words;
 use super::request_error;
+use crate::api::nodes::Nodes;
 use crate::api::{Api, Context};
 
 pub(super) async fn run(api: &Api, cx: &Context) -> Result<Vec<u8>, String> {
@@ -19,7 +21,7 @@ pub(super) async fn run(api: &Api, cx: &Context) -> Result<Vec<u8>, String> {
             .into_iter()
             .map(|(name, answer)| match answer {
                 Ok(()) => result(name, ErrorCode::None, None),
-                Err(error) => result(name, code(&error), Some(error.to_string())),
+                Err(error) => result(name, code(&error), Some(words(api.nodes, &error))),
             })
             .collect(),
         Err(error) => {
@@ -41,6 +43,13 @@ fn wanted(topic: &CreatePartitionsTopic<'_>) -> NewPartitions {
 
 fn result(name: String, code: ErrorCode, text: Option<String>) -> CreatePartitionsTopicResult<'static> {
     CreatePartitionsTopicResult { name: name.into(), error_code: code as i16, error_message: text.map(Into::into) }
+}
+
+fn words(nodes: Nodes, error: &CreatePartitionsError) -> String {
+    match error {
+        CreatePartitionsError::Assignment(error) => assignment_words(nodes, error),
+        _ => error.to_string(),
+    }
 }
 
 fn code(error: &CreatePartitionsError) -> ErrorCode {

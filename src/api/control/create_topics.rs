@@ -1,12 +1,13 @@
 //! CreateTopics (key 19), and the creation of topics that a Metadata request names.
 
-use state::metadata::decide::{CreateTopic, CreateTopicError};
+use state::metadata::decide::{AssignmentError, CreateTopic, CreateTopicError};
 use state::metadata::{Image, ResourceType};
 use wire::ErrorCode;
 use wire::generated::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use wire::generated::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse};
 
 use super::request_error;
+use crate::api::nodes::Nodes;
 use crate::api::{Api, Context};
 use crate::calls::CreateRefused;
 use crate::config::describe;
@@ -31,7 +32,7 @@ pub(super) async fn run(api: &Api, cx: &Context) -> Result<Vec<u8>, String> {
                     name: name.into(),
                     ..Default::default()
                 },
-                Err(error) => refused(name, code(&error), error.to_string()),
+                Err(error) => refused(name, code(&error), words(api.nodes, &error)),
             })
             .collect(),
         Err(error) => {
@@ -130,6 +131,26 @@ fn refused(name: String, code: ErrorCode, text: String) -> CreatableTopicResult<
         error_code: code as i16,
         error_message: Some(text.into()),
         ..Default::default()
+    }
+}
+
+fn words(nodes: Nodes, error: &CreateTopicError) -> String {
+    match error {
+        CreateTopicError::Assignment(error) => assignment_words(nodes, error),
+        _ => error.to_string(),
+    }
+}
+
+/// An id that clients know may be no broker's.
+pub(super) fn assignment_words(nodes: Nodes, error: &AssignmentError) -> String {
+    match error {
+        AssignmentError::UnknownBroker(id) if nodes.is_own(*id) => {
+            let broker = nodes.broker_of(*id);
+            format!(
+                "{id} is a shard of broker {broker}; replicas are assigned to brokers, and each topic's id to shards"
+            )
+        }
+        _ => error.to_string(),
     }
 }
 

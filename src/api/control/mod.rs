@@ -170,6 +170,12 @@ impl Api {
     /// Slow and periodic work of the controller's shard: snapshots of the metadata, checkpoints of all partitions.
     pub async fn keep_controller(&self) {
         let Some(control) = self.control.get() else { return };
+        let followed = control.controller.borrow_mut().follow_directories();
+        match followed {
+            Ok(true) => self.publish().await,
+            Ok(false) => {}
+            Err(error) => shards::fatal(format_args!("metadata log: {error}")),
+        }
         if let Err(error) = control.controller.borrow_mut().maintain() {
             shards::fatal(format_args!("metadata snapshot: {error}"));
         }

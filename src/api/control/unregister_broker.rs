@@ -9,7 +9,8 @@ use crate::api::{Api, Context};
 
 pub(super) async fn run(api: &Api, cx: &Context) -> Result<Vec<u8>, String> {
     let request: UnregisterBrokerRequest = cx.decode()?;
-    let unregistered = api.controller().with(|controller| controller.unregister_broker(request.broker_id));
+    let broker = api.nodes.broker_of(request.broker_id);
+    let unregistered = api.controller().with(|controller| controller.unregister_broker(broker));
     api.publish().await;
     let (code, words) = match unregistered {
         Ok(Ok(())) => (ErrorCode::None, None),

@@ -15,7 +15,7 @@ pub(super) async fn run(api: &Api, cx: &Context) -> Result<Vec<u8>, String> {
     let updated = api.controller().with(|controller| controller.update_features(&updates, validate_only));
     api.publish().await;
     let refused = match updated {
-        Ok(Ok(())) => None,
+        Ok(Ok(_)) => None,
         Ok(Err(error)) => Some((ErrorCode::InvalidUpdateVersion, error.to_string())),
         Err(error) => Some(request_error(&error)),
     };

@@ -90,7 +90,7 @@ pub(super) const KEYS: &[Key] = &[
         "How often Kafka's older reporters poll."),
     key("kafka.metrics.reporters", List, Is(""), Any, ReadOnly, Low, Accepted,
         "Java classes of Kafka's older metrics reporters."),
-    key("telemetry.max.bytes", Int, Is("1048576"), AtLeast(1), ReadOnly, Low, Accepted,
+    key("telemetry.max.bytes", Int, Is("1048576"), AtLeast(1), ReadOnly, Low, Honoured,
         "Largest batch of metrics a client may push."),
     key("config.providers", List, Is(""), Any, ClusterWide, Low, Refused,
         "Java classes that look up values kept outside the file."),

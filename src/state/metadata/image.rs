@@ -29,6 +29,8 @@ pub struct Image {
     pub(super) configs: ChunkMap<ConfigResource, Arc<Configs>>,
     /// -1: no block was given out yet.
     pub(super) next_producer_id: i64,
+    /// The quorum's, which no record of the metadata tells.
+    pub(super) kraft_version: i16,
     pub(super) kept: Arc<Kept>,
 }
 
@@ -88,6 +90,15 @@ impl Broker {
     pub fn is_cordoned(&self) -> bool {
         let Some(cordoned) = &self.cordoned_log_dirs else { return false };
         !self.log_dirs.is_empty() && self.log_dirs.iter().all(|dir| cordoned.contains(dir))
+    }
+
+    /// Whether a replica's directory works, as far as the broker's registration tells (`DirectoryId.isOnline`).
+    pub fn has_online_dir(&self, dir: Uuid) -> bool {
+        match dir {
+            Uuid::UNASSIGNED_DIR | Uuid::MIGRATING_DIR => true,
+            Uuid::LOST_DIR => false,
+            dir => self.log_dirs.is_empty() || self.log_dirs.contains(&dir),
+        }
     }
 
     /// Where a new replica goes on this broker, as far as the controller can tell.
@@ -255,6 +266,7 @@ impl Image {
             similar_names: ChunkMap::default(),
             configs: ChunkMap::default(),
             next_producer_id: -1,
+            kraft_version: 0,
             kept: Arc::default(),
         }
     }
@@ -322,6 +334,15 @@ impl Image {
         self.configs.get_by(|resource| resource.order(kind, name)).map(Arc::as_ref)
     }
 
+    /// The replicas of a partition whose broker, or whose directory there, is away.
+    pub fn offline_replicas(&self, partition: &Partition) -> Vec<i32> {
+        let serves = |id: &i32| {
+            let dir = partition.directory_of(*id);
+            self.broker(*id).is_some_and(|broker| !broker.fenced && dir.is_none_or(|dir| broker.has_online_dir(dir)))
+        };
+        partition.replicas.iter().copied().filter(|id| !serves(id)).collect()
+    }
+
     /// One value that was set for a resource.
     pub fn config(&self, kind: ResourceType, name: &str, key: &str) -> Option<&str> {
         self.configs(kind, name)?.get(key).map(String::as_str)
@@ -344,6 +365,11 @@ impl Image {
     /// One quota of one entity.
     pub fn quota(&self, entity: &QuotaEntity, key: &str) -> Option<f64> {
         self.kept.quotas.get(entity)?.get(key).and_then(quota).map(|(_, value)| value)
+    }
+
+    /// Finalised level of `kraft.version`: 1 where the voters stand in the log (KIP-853), else 0.
+    pub fn kraft_version(&self) -> i16 {
+        self.kraft_version
     }
 
     /// The first producer id that was not given out.

@@ -105,6 +105,13 @@ impl ImageBuilder {
         self.image.position = position;
     }
 
+    /// The quorum keeps its voters in the log from now on (1), or not (0). That is no part of a metadata transaction.
+    pub fn set_kraft_version(&mut self, level: i16) {
+        for image in self.before_txn.iter_mut().chain([&mut self.image]) {
+            image.kraft_version = level;
+        }
+    }
+
     /// Takes in the next record. After an error the builder is as it was before the record.
     pub fn replay(&mut self, record: MetadataRecord) -> Result<(), ReplayError> {
         match record {

@@ -10,11 +10,9 @@ pub(super) enum Look {
     Exit,
     /// Run again and again until it says this; then as `All`.
     Until(&'static str),
-    /// Apache Kafka does it and ringmill refuses: a difference that is known. It fails once it is gone.
-    Refused,
 }
 
-use Look::{All, Exit, NoNumbers, Refused, Until};
+use Look::{All, Exit, NoNumbers, Until};
 
 pub(super) type Table = &'static [(Look, &'static str)];
 
@@ -471,9 +469,24 @@ pub(super) const GROUPS: Table = &[
     (All, "kafka-topics --describe --topic __consumer_offsets"),
 ];
 
-/// What Apache Kafka does and ringmill does not, run last: the voters of a static quorum do not move into the metadata log.
-pub(super) const DIFFERENT: Table = &[
-    (Refused, "kafka-features upgrade --feature kraft.version=1 --dry-run"),
-    (Refused, "kafka-features upgrade --feature kraft.version=1"),
-    (Exit, "kafka-features describe"),
+/// The voters of a static quorum move into the metadata log, and stay there.
+pub(super) const VOTERS: Table = &[
+    (All, "kafka-features upgrade --feature kraft.version=1 --dry-run"),
+    (All, "kafka-features describe"),
+    (All, "kafka-features upgrade --feature kraft.version=1"),
+    (All, "kafka-features describe"),
+    (All, "kafka-features --bootstrap-controller {controller} describe"),
+    (NoNumbers, "kafka-metadata-quorum describe --status"),
+    (NoNumbers, "kafka-metadata-quorum describe --replication"),
+    (All, "kafka-features upgrade --feature kraft.version=1"),
+    (All, "kafka-features downgrade --feature kraft.version=0"),
+];
+
+/// After one more restart, with `controller.quorum.voters` still in the file.
+pub(super) const VOTERS_KEPT: Table = &[
+    (All, "kafka-features describe"),
+    (NoNumbers, "kafka-metadata-quorum describe --status"),
+    (NoNumbers, "kafka-metadata-quorum describe --replication"),
+    (All, "kafka-metadata-quorum remove-controller --controller-id 7 --controller-directory-id {directory-id}"),
+    (All, "kafka-topics --list"),
 ];

@@ -36,24 +36,23 @@ pub(super) fn run(java: &Java, ringmill: &Kind, scratch: &Path, tally: &mut Tall
         });
         let Some(mut sides) = sides else { return };
         table_of(java, before, &mut sides, tally);
-        if after.is_empty() {
-            continue;
-        }
-        let started = tally.check("compare: both brokers start again", || {
-            sides.iter_mut().try_for_each(|side| side.restart()).map(|()| String::new())
-        });
-        if started {
-            after.iter().for_each(|table| table_of(java, table, &mut sides, tally));
+        for tables in after {
+            let started = tally.check("compare: both brokers start again", || {
+                sides.iter_mut().try_for_each(|side| side.restart()).map(|()| String::new())
+            });
+            if started {
+                tables.iter().for_each(|table| table_of(java, table, &mut sides, tally));
+            }
         }
     }
 }
 
-/// Two brokers, what is asked of them, and what is asked after a restart.
+/// Two brokers, what is asked of them, and what is asked after each of some restarts.
 struct Round {
     name: &'static str,
     shape: Shape,
     before: Table,
-    after: &'static [Table],
+    after: &'static [&'static [Table]],
 }
 
 /// How both brokers are set up.
@@ -72,13 +71,13 @@ const ROUNDS: [Round; 3] = [
         name: "static",
         shape: Shape::Static,
         before: commands::COMMANDS,
-        after: &[commands::AFTER_RESTART, commands::GROUPS, commands::DIFFERENT],
+        after: &[&[commands::AFTER_RESTART, commands::GROUPS, commands::VOTERS], &[commands::VOTERS_KEPT]],
     },
     Round {
         name: "directories",
         shape: Shape::Directories,
         before: commands::MOVES,
-        after: &[commands::MOVES_AFTER_RESTART],
+        after: &[&[commands::MOVES_AFTER_RESTART]],
     },
 ];
 
@@ -200,7 +199,7 @@ mod tests {
     #[test]
     fn every_line_names_a_tool() {
         use super::commands::class;
-        let tables = super::ROUNDS.into_iter().flat_map(|round| [&[round.before][..], round.after].concat());
+        let tables = super::ROUNDS.into_iter().flat_map(|round| [&[round.before][..], &round.after.concat()].concat());
         for (_, line) in tables.flatten() {
             let script = line.split(' ').next().unwrap_or_default();
             assert!(class(script).is_some(), "{line}");

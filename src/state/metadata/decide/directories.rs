@@ -47,3 +47,34 @@ fn change(image: &Image, broker_id: i32, assigned: AssignedDirectory) -> Option<
     let record = PartitionChangeRecord { topic_id, partition_id, directories: Some(directories), ..Default::default() };
     Some(Some(record.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::decide::{Registration, register_broker};
+    use crate::metadata::tests::{Cluster, registration, topic};
+
+    #[test]
+    fn a_broker_says_in_which_directories_its_replicas_lie() {
+        let mut c = Cluster::with_brokers(&[1, 2]);
+        c.create(&[topic("a", 2, 2)]);
+        let topic_id = c.image().topic("a").unwrap().id;
+        let (first, second, foreign) = (Uuid(701), Uuid(801), Uuid(702));
+        let both = Registration { log_dirs: vec![first, second], ..registration(1) };
+        let registered = register_broker(c.image(), both, 0).unwrap();
+        c.write(registered.records);
+
+        let before = c.image().topic("a").unwrap().partitions.clone();
+        let at = |partition, directory| AssignedDirectory { topic_id, partition, directory };
+        let elsewhere = AssignedDirectory { topic_id: Uuid(5), ..at(0, first) };
+        let asked = [at(0, first), at(1, second), at(1, foreign), at(2, first), elsewhere];
+        let decision = assign_directories(c.image(), 1, &asked).unwrap();
+        assert_eq!(decision.answers, [true, true, false, false, false]);
+        assert!(matches!(decision.records[..], [MetadataRecord::PartitionChange(_)]));
+        c.write(decision.records);
+        let after = &c.image().topic("a").unwrap().partitions;
+        assert_eq!(after[0], before[0]);
+        assert_eq!((after[1].directory_of(1), after[1].directory_of(2)), (Some(second), Some(foreign)));
+        assert_eq!(after[1].leader_epoch, before[1].leader_epoch);
+    }
+}

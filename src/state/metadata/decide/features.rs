@@ -50,10 +50,17 @@ pub struct FeatureUpdate {
 #[derive(Debug, Clone, Copy)]
 pub struct FeatureRules {
     pub levels: Levels,
-    /// Finalised level of `kraft.version`, which the quorum keeps.
-    pub kraft_version: i16,
+    /// The voters can be written into the metadata log: their addresses are known.
+    pub voters_have_addresses: bool,
     /// What a broker's file says about `min.insync.replicas`: the cluster's when eligible leader replicas are turned on.
     pub min_insync_replicas: i32,
+}
+
+/// What was found right, beside the records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FeaturesUpdated {
+    /// The level that `kraft.version` goes to. The quorum writes its own records for that, before the others.
+    pub kraft_version: Option<i16>,
 }
 
 /// Why a level is not changed; one feature's error refuses the whole request.
@@ -81,8 +88,8 @@ pub enum FeatureRefusal {
     LosesMetadata(i16),
     /// The voters do not leave the metadata log again.
     VotersStay,
-    /// The voters stand in `controller.quorum.voters`; this release does not move them.
-    VotersAreStatic,
+    /// The voters stand in `controller.quorum.voters`, and have no address that could stand in the log.
+    NoAddresses,
     /// Needs another feature at this level.
     Needs(&'static str, i16),
 }
@@ -99,7 +106,7 @@ impl fmt::Display for FeatureError {
             FeatureRefusal::IsUpgrade(now) => write!(f, "it is {now} now, and the request is for a downgrade"),
             FeatureRefusal::LosesMetadata(now) => write!(f, "metadata that {now} brought would be lost"),
             FeatureRefusal::VotersStay => f.write_str("it can't go down"),
-            FeatureRefusal::VotersAreStatic => f.write_str("the voters are those of controller.quorum.voters"),
+            FeatureRefusal::NoAddresses => f.write_str("the voters have no listener: see controller.listener.names"),
             FeatureRefusal::Needs(feature, level) => write!(f, "it needs {feature} at {level} or more"),
         }
     }
@@ -112,7 +119,7 @@ pub fn update_features(
     image: &Image,
     updates: &[FeatureUpdate],
     rules: FeatureRules,
-) -> Decision<Result<(), FeatureError>> {
+) -> Decision<Result<FeaturesUpdated, FeatureError>> {
     // Of a feature that is named twice the last word counts.
     let updates: BTreeMap<&str, &FeatureUpdate> = updates.iter().map(|it| (it.name.as_str(), it)).collect();
     let mut records = Vec::new();
@@ -130,7 +137,9 @@ pub fn update_features(
         safety.append(&mut records);
         records = safety;
     }
-    Decision { records, answers: Ok(()) }
+    let kraft_version = updates.get(KRAFT_VERSION).map(|update| update.level);
+    let kraft_version = kraft_version.filter(|level| *level > image.kraft_version());
+    Decision { records, answers: Ok(FeaturesUpdated { kraft_version }) }
 }
 
 /// The record of one new level; none where nothing has to be written.
@@ -142,7 +151,7 @@ fn update_feature(
 ) -> Result<Option<MetadataRecord>, FeatureRefusal> {
     let (name, level) = (update.name.as_str(), update.level);
     let upgrade_type = update.upgrade_type.ok_or(FeatureRefusal::UpgradeType)?;
-    let now = if name == KRAFT_VERSION { rules.kraft_version } else { image.feature(name) };
+    let now = if name == KRAFT_VERSION { image.kraft_version() } else { image.feature(name) };
     if level < 0 {
         return Err(FeatureRefusal::Negative);
     }
@@ -155,7 +164,7 @@ fn update_feature(
         _ => {}
     }
     if name == KRAFT_VERSION {
-        return update_kraft_version(level, now, upgrade_type);
+        return update_kraft_version(level, now, upgrade_type, rules.voters_have_addresses);
     }
     if name == METADATA_VERSION && level < now && loses_metadata(now, level) {
         return Err(FeatureRefusal::LosesMetadata(now));
@@ -178,15 +187,16 @@ fn check_supported(name: &str, level: i16, levels: Levels) -> Result<(), Feature
     }
 }
 
-/// The quorum keeps this level. To ask for it as it is leaves a record to wait for, as Kafka's controller does.
+/// The quorum keeps this level. Here it leaves a record to wait for, as in Kafka's controller, changed or not.
 fn update_kraft_version(
     level: i16,
     now: i16,
     upgrade_type: UpgradeType,
+    voters_have_addresses: bool,
 ) -> Result<Option<MetadataRecord>, FeatureRefusal> {
     match upgrade_type {
-        UpgradeType::Upgrade if level == now => Ok(Some(NoOpRecord {}.into())),
-        UpgradeType::Upgrade => Err(FeatureRefusal::VotersAreStatic),
+        UpgradeType::Upgrade if level == now || voters_have_addresses => Ok(Some(NoOpRecord {}.into())),
+        UpgradeType::Upgrade => Err(FeatureRefusal::NoAddresses),
         _ if level == now => Ok(None),
         _ => Err(FeatureRefusal::VotersStay),
     }
@@ -217,7 +227,8 @@ mod tests {
     use super::*;
     use crate::metadata::tests::Cluster;
 
-    const RULES: FeatureRules = FeatureRules { levels: Levels::Stable, kraft_version: 0, min_insync_replicas: 2 };
+    const RULES: FeatureRules =
+        FeatureRules { levels: Levels::Stable, voters_have_addresses: false, min_insync_replicas: 2 };
 
     fn update(name: &str, level: i16, upgrade_type: UpgradeType) -> FeatureUpdate {
         FeatureUpdate { name: name.to_owned(), level, upgrade_type: Some(upgrade_type) }
@@ -228,7 +239,7 @@ mod tests {
         use UpgradeType::*;
         let mut c = Cluster::with_brokers(&[1]);
         let said = |c: &Cluster, updates: &[FeatureUpdate]| match update_features(c.image(), updates, RULES).answers {
-            Ok(()) => "fine".to_owned(),
+            Ok(_) => "fine".to_owned(),
             Err(error) => format!("{:?}", error.why),
         };
         let say = |c: &Cluster, name, level, kind| said(c, &[update(name, level, kind)]);
@@ -241,7 +252,7 @@ mod tests {
         assert_eq!(say(&c, "metadata.version", 29, UnsafeDowngrade), "LosesMetadata(30)");
         assert_eq!(say(&c, "metadata.version", 31, Upgrade), "NotSupported { min: 7, max: 30 }");
         assert_eq!(say(&c, "metadata.version", 30, Upgrade), "fine");
-        assert_eq!(say(&c, "kraft.version", 1, Upgrade), "VotersAreStatic");
+        assert_eq!(say(&c, "kraft.version", 1, Upgrade), "NoAddresses");
         assert_eq!(say(&c, "kraft.version", 0, SafeDowngrade), "fine");
         let unknown = FeatureUpdate { upgrade_type: None, ..update("group.version", 1, Upgrade) };
         assert_eq!(said(&c, &[unknown]), "UpgradeType");
@@ -256,6 +267,22 @@ mod tests {
         assert_eq!(c.image().feature("transaction.version"), 0);
         assert_eq!(say(&c, "transaction.version", 1, SafeDowngrade), "IsUpgrade(0)");
         assert_eq!(say(&c, "transaction.version", 2, Upgrade), "fine");
+    }
+
+    #[test]
+    fn the_voters_move_into_the_log_and_stay_there() {
+        let mut c = Cluster::with_brokers(&[1]);
+        let rules = FeatureRules { voters_have_addresses: true, ..RULES };
+        let updated = |c: &Cluster, level, kind| {
+            let decision = update_features(c.image(), &[update(KRAFT_VERSION, level, kind)], rules);
+            let names: Vec<_> = decision.records.iter().map(MetadataRecord::name).collect();
+            (decision.answers.map(|updated| updated.kraft_version).map_err(|error| error.why), names)
+        };
+        assert_eq!(updated(&c, 0, UpgradeType::Upgrade), (Ok(None), vec!["NoOpRecord"]));
+        assert_eq!(updated(&c, 1, UpgradeType::Upgrade), (Ok(Some(1)), vec!["NoOpRecord"]));
+        c.builder.set_kraft_version(1);
+        assert_eq!(updated(&c, 1, UpgradeType::Upgrade), (Ok(None), vec!["NoOpRecord"]));
+        assert_eq!(updated(&c, 0, UpgradeType::SafeDowngrade), (Err(FeatureRefusal::VotersStay), vec![]));
     }
 
     #[test]

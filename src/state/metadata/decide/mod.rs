@@ -17,15 +17,17 @@ use std::fmt;
 use wire::generated::metadata_record::MetadataRecord;
 
 pub use brokers::{
-    Registration, RegistrationError, UnregisterError, elect_after_restart, register_broker, unfence_broker,
-    unregister_broker,
+    Registration, RegistrationError, UnregisterError, directories_failed, elect_after_restart, register_broker, resign,
+    unfence_broker, unregister_broker,
 };
 pub use configs::{
     AlterConfigAnswers, AlterConfigError, AlterConfigs, AlterOp, AlterResource, ConfigRefusal, ConfigRules, OpType,
     alter_configs, incremental_alter_configs,
 };
 pub use directories::{AssignedDirectory, assign_directories};
-pub use features::{FeatureError, FeatureRefusal, FeatureRules, FeatureUpdate, UpgradeType, update_features};
+pub use features::{
+    FeatureError, FeatureRefusal, FeatureRules, FeatureUpdate, FeaturesUpdated, UpgradeType, update_features,
+};
 pub use partitions::{
     AssignmentError, CreatePartitionsAnswers, CreatePartitionsError, NewPartitions, create_partitions,
 };

@@ -1,21 +1,21 @@
-//! The kernel's random numbers, for the ids of members. The groups themselves take them as arguments.
+//! The kernel's random numbers, for ids that a shard gives. What decides takes them as arguments.
 
 use std::fs::File;
 use std::io::{self, Read};
 
 use wire::Uuid;
 
-pub(super) struct Chance(File);
+pub(crate) struct Chance(File);
 
 const SOURCE: &str = "/dev/urandom";
 
 impl Chance {
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         File::open(SOURCE).map(Self)
     }
 
     /// A random id (version 4).
-    pub(super) fn uuid(&mut self) -> Uuid {
+    pub(crate) fn uuid(&mut self) -> Uuid {
         loop {
             let mut bytes = [0; 16];
             if let Err(error) = self.0.read_exact(&mut bytes) {
