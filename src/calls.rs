@@ -207,8 +207,10 @@ pub enum Query {
     Offsets(Vec<(u32, PartitionId, OffsetsSpec)>),
     EpochEnds(Vec<(u32, PartitionId, EpochSpec)>),
     DeleteRecords(Vec<(u32, PartitionId, i64)>),
-    /// Sizes of all partitions of the receiver's.
+    /// Sizes of all partitions of the receiver's, and of their future replicas.
     LogSizes,
+    /// Have replicas lie in these directories, by their places in `log.dirs`.
+    AlterLogDirs(Vec<(u32, PartitionId, usize)>),
     /// Where all partitions of the receiver's stand, for the checkpoint files.
     PartitionOffsets,
     /// What idempotent producers left behind in partitions (KIP-664).
@@ -224,6 +226,7 @@ pub enum Answer {
     /// Low watermarks.
     DeleteRecords(Vec<(u32, Result<i64, DeleteRecordsError>)>),
     LogSizes(Vec<LogSize>),
+    AlterLogDirs(Vec<(u32, Result<(), AlterDirError>)>),
     PartitionOffsets(Vec<PartitionOffsets>),
     Producers(Vec<(u32, Result<Vec<ProducerInfo>, ReadError>)>),
 }
@@ -267,11 +270,23 @@ pub enum DeleteRecordsError {
     Storage,
 }
 
+/// Why a replica can't move to another log directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlterDirError {
+    UnknownPartition,
+    /// The topic's name leaves no room for what a future replica is called.
+    NameTooLong,
+    Storage,
+}
+
+#[derive(Debug, Clone)]
 pub struct LogSize {
     pub partition: PartitionId,
     pub topic: Arc<str>,
     pub size_bytes: u64,
     pub directory: usize,
+    /// Of a future replica: how many offsets it lacks.
+    pub future_lag: Option<i64>,
 }
 
 /// Where a partition stands, as the checkpoint files of its log directory keep it.
@@ -308,6 +323,10 @@ pub enum ControlRequest {
     CreateInternal { topic: &'static str },
     /// A block of producer ids for the asking shard.
     ProducerIds,
+    /// In which directories of this node replicas lie, by directory id.
+    AssignDirectories(Vec<(PartitionId, Uuid)>),
+    /// Write the checkpoint files of all log directories.
+    Checkpoint,
 }
 
 pub enum ControlReply {
@@ -321,6 +340,7 @@ pub enum ControlReply {
         first: i64,
         count: i64,
     },
+    Done,
     Failed(String),
 }
 

@@ -53,6 +53,8 @@ impl Shard {
         let shard = Rc::new(Self { core, net, api, router, partitions, groups, stopping, farewell });
         shard.keep_house();
         shard.core.spawn(Rc::clone(&shard.partitions).clean_logs(Arc::clone(&shard.api.settings)));
+        let api = Rc::clone(&shard.api);
+        shard.core.spawn(async move { api.settle_directories().await });
         shard
     }
 

@@ -224,6 +224,7 @@ fn found(settings: &Broker, directories: &Directories) -> Result<Vec<Directory>,
             let entries = checkpoints::read(path, name)?;
             Ok(entries.into_iter().map(|entry| ((entry.topic, entry.partition), entry.offset)).collect())
         };
+        let listing = one.held.list()?;
         found.push(Directory {
             id: one.id,
             clean: one.clean_stop.is_some(),
@@ -231,7 +232,8 @@ fn found(settings: &Broker, directories: &Directories) -> Result<Vec<Directory>,
             high_watermarks: read(checkpoints::REPLICATION)?,
             log_starts: read(checkpoints::LOG_START)?,
             cleaned: read(checkpoints::CLEANER)?,
-            deleted: one.held.list()?.deleted,
+            deleted: listing.deleted,
+            futures: listing.futures,
             ..nothing
         });
     }

@@ -11,7 +11,7 @@ use shards::{Core, SocketId};
 use state::metadata::{Image, ResourceType};
 use state::telemetry::{Asked, Client, Push, Telemetry, TelemetryError, TelemetryLimits};
 use wire::Uuid;
-use wire::records::{Codec, CodecError, Scratch, decompress};
+use wire::records::{Codec, Scratch, decompress};
 
 use crate::calls::Call;
 use crate::chance::Chance;
@@ -160,17 +160,15 @@ impl ClientTelemetry {
         read.map(|_| ())
     }
 
-    /// Decompresses a push, and tells how many bytes it has. No more than a push may have is ever made of one.
+    /// Decompresses a push, and tells how many bytes it has. No more than a push may have is ever made of one; Apache Kafka
+    /// takes one of which more would come for damaged, not for too large.
     fn read(&self, compression_type: i8, metrics: &[u8]) -> Result<usize, TelemetryError> {
         let codec = u8::try_from(compression_type).ok().and_then(Codec::from_id);
         let codec = codec.ok_or(TelemetryError::UnsupportedCompression)?;
         let (mut scratch, mut plain) = (self.scratch.borrow_mut(), self.metrics.borrow_mut());
         plain.clear();
         let result = decompress(codec, metrics, self.push_bytes_max, &mut scratch, &mut plain);
-        result.map(|()| plain.len()).map_err(|error| match error {
-            CodecError::TooLarge { .. } => TelemetryError::TooLarge,
-            CodecError::Corrupt(_) => TelemetryError::InvalidRecord,
-        })
+        result.map(|()| plain.len()).map_err(|_| TelemetryError::InvalidRecord)
     }
 
     pub fn closed(&self, socket: SocketId) {

@@ -22,7 +22,7 @@ const USAGE: &str = "usage: cargo x TASK
   compatibility [--check | --binary PATH]
                            writes docs/COMPATIBILITY.md from the tables of the binary and the tests that cover them
   interop [PART...]        real clients against a broker: tools kcat python matrix dump telemetry
-                           groups direct hostile crash compare
+                           takeover groups direct hostile crash compare
   instructions [--update]  what the hot path takes under callgrind, against benches/instructions.txt
   deps                     installs what the tests need into the cache
 options of test and interop:

@@ -1,4 +1,5 @@
-//! DescribeLogDirs (key 35, KIP-113): which partitions lie in which log directory, and how large they are.
+//! DescribeLogDirs (key 35, KIP-113): which partitions lie in which log directory, and how large they are; also those on their way to
+//! one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,7 +61,8 @@ fn directory<'a>(path: &Path, sizes: impl Iterator<Item = &'a LogSize>) -> Descr
         topics.entry(&size.topic).or_default().push(DescribeLogDirsPartition {
             partition_index: size.partition.index,
             partition_size: size.size_bytes as i64,
-            ..Default::default()
+            offset_lag: size.future_lag.unwrap_or(0),
+            is_future_key: size.future_lag.is_some(),
         });
     }
     let (total_bytes, usable_bytes) =

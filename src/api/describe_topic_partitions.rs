@@ -1,6 +1,6 @@
 //! DescribeTopicPartitions (key 75, KIP-966): topics by name in order, a page of partitions at a time.
 
-use state::metadata::{Partition, Topic};
+use state::metadata::{Image, Partition, Topic};
 use wire::generated::describe_topic_partitions_request::DescribeTopicPartitionsRequest;
 use wire::generated::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition,
@@ -44,7 +44,7 @@ pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, S
             break;
         }
         let last = topic.partitions.len().min(first + left);
-        response.topics.push(page(api.nodes, topic, first.min(last), last));
+        response.topics.push(page(api.nodes, &image, topic, first.min(last), last));
         left -= last.saturating_sub(first);
         if last < topic.partitions.len() {
             let partition_index = last as i32;
@@ -55,28 +55,36 @@ pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, S
     Ok(Outcome::Reply(cx.reply(&response)))
 }
 
-fn page(nodes: Nodes, topic: &Topic, first: usize, last: usize) -> ResponseTopic {
+fn page(nodes: Nodes, image: &Image, topic: &Topic, first: usize, last: usize) -> ResponseTopic {
     let partitions = (first as i32..).zip(&topic.partitions[first..last]);
     ResponseTopic {
         name: Some(topic.name.to_string().into()),
         topic_id: topic.id,
         is_internal: topics::is_internal(&topic.name),
-        partitions: partitions.map(|(index, partition)| described(nodes, topic.id, index, partition)).collect(),
+        partitions: partitions.map(|(index, one)| described(nodes, image, topic.id, index, one)).collect(),
         topic_authorized_operations: ALL_TOPIC_OPERATIONS,
         ..Default::default()
     }
 }
 
-fn described(nodes: Nodes, topic: Uuid, index: i32, partition: &Partition) -> DescribeTopicPartitionsResponsePartition {
+fn described(
+    nodes: Nodes,
+    image: &Image,
+    topic: Uuid,
+    index: i32,
+    partition: &Partition,
+) -> DescribeTopicPartitionsResponsePartition {
+    let error = if partition.leader < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None };
     DescribeTopicPartitionsResponsePartition {
+        error_code: error as i16,
         partition_index: index,
         leader_id: nodes.replica(partition.leader, topic, index),
         leader_epoch: partition.leader_epoch,
         replica_nodes: nodes.replicas(&partition.replicas, topic, index),
         isr_nodes: nodes.replicas(&partition.isr, topic, index),
-        eligible_leader_replicas: Some(Vec::new()),
-        last_known_elr: Some(Vec::new()),
-        ..Default::default()
+        eligible_leader_replicas: Some(nodes.replicas(&partition.eligible_leader_replicas, topic, index)),
+        last_known_elr: Some(nodes.replicas(&partition.last_known_elr, topic, index)),
+        offline_replicas: nodes.replicas(&image.offline_replicas(partition), topic, index),
     }
 }
 

@@ -15,7 +15,6 @@ use super::{Api, Context, ReplyTo};
 use crate::calls::ControlRequest;
 use crate::groups::OFFSETS_TOPIC;
 use crate::net::{Outcome, Reply};
-use crate::route::Place;
 
 /// Kinds of coordinators (`CoordinatorType`).
 const GROUP: i8 = 0;
@@ -24,6 +23,9 @@ const SHARE: i8 = 2;
 
 /// From this version on share groups may be asked for (KIP-932).
 const SHARE_FROM: i16 = 6;
+
+/// From this version on a request names several keys (KIP-699).
+const SEVERAL_FROM: i16 = 4;
 
 /// Whether this shard has asked for the topic to be created.
 #[derive(Default)]
@@ -51,16 +53,18 @@ pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, S
 
 /// A group's coordinator lives on the shard that owns the group's partition of the offsets topic.
 fn group_coordinator(api: &Api, nodes: &[MetadataResponseBroker<'static>], group: &str) -> Found {
-    let Some(topic) = api.router.topic(OFFSETS_TOPIC) else {
+    let image = api.router.image();
+    let Some(topic) = image.topic(OFFSETS_TOPIC) else {
         create_topic(api);
         return Err((ErrorCode::CoordinatorNotAvailable, "the coordinator is not available yet"));
     };
-    let place = api.router.place(&topic, partition_of(group, topic.partition_count()));
-    let shard = match place {
-        Some(Place::There(shard)) => shard,
-        _ => api.core.id(),
-    };
-    let node = nodes.iter().find(|node| node.node_id == api.nodes.id(shard.0));
+    let index = partition_of(group, topic.partitions.len() as i32);
+    let leader = topic.partition(index).map_or(-1, |partition| partition.leader);
+    if leader < 0 {
+        return Err((ErrorCode::CoordinatorNotAvailable, "the partition that keeps the group has no leader"));
+    }
+    let leader = api.nodes.replica(leader, topic.id, index);
+    let node = nodes.iter().find(|node| node.node_id == leader);
     node.cloned().ok_or((ErrorCode::CoordinatorNotAvailable, "the coordinator is not available"))
 }
 
@@ -88,15 +92,10 @@ fn respond(cx: &Context, request: &FindCoordinatorRequest<'_>, find: impl Fn(&st
         let error_message = text.map(Into::into);
         Coordinator { key: key.to_owned().into(), node_id, host, port, error_code: error as i16, error_message }
     };
+    if cx.version >= SEVERAL_FROM {
+        let coordinators = request.coordinator_keys.iter().map(|key| coordinator(key)).collect();
+        return cx.reply(&FindCoordinatorResponse { coordinators, ..Default::default() });
+    }
     let Coordinator { node_id, host, port, error_code, error_message, .. } = coordinator(&request.key);
-    let coordinators = request.coordinator_keys.iter().map(|key| coordinator(key)).collect();
-    cx.reply(&FindCoordinatorResponse {
-        error_code,
-        error_message,
-        node_id,
-        host,
-        port,
-        coordinators,
-        ..Default::default()
-    })
+    cx.reply(&FindCoordinatorResponse { node_id, host, port, error_code, error_message, ..Default::default() })
 }

@@ -75,7 +75,7 @@ fn respond(
     // Null means all topics; so does an empty list in version 0, which knows no null.
     let all = request.topics.as_ref().is_none_or(|topics| cx.version == 0 && topics.is_empty());
     let topics = if all {
-        image.topics().map(|topic| known(api, topic, topic_operations)).collect()
+        image.topics().map(|topic| known(api.nodes, image, topic, topic_operations)).collect()
     } else {
         let asked = request.topics.iter().flatten();
         asked.map(|topic| one(api, image, topic.name.as_deref(), topic.topic_id, topic_operations, refused)).collect()
@@ -108,7 +108,7 @@ fn one(
         None => image.topic_by_id(&id),
     };
     if let Some(topic) = found {
-        return known(api, topic, operations);
+        return known(api.nodes, image, topic, operations);
     }
     let error = match name {
         None => ErrorCode::UnknownTopicId,
@@ -128,28 +128,34 @@ fn one(
     }
 }
 
-fn known(api: &Api, topic: &Topic, operations: i32) -> MetadataResponseTopic<'static> {
-    let partitions = (0..).zip(topic.partitions.iter());
+fn known(nodes: Nodes, image: &Image, topic: &Topic, operations: i32) -> MetadataResponseTopic<'static> {
+    let partitions = (0..).zip(&topic.partitions);
     MetadataResponseTopic {
         name: Some(topic.name.to_string().into()),
         topic_id: topic.id,
         is_internal: topics::is_internal(&topic.name),
-        partitions: partitions.map(|(index, partition)| leader(api.nodes, topic.id, index, partition)).collect(),
+        partitions: partitions.map(|(index, one)| leader(nodes, image, topic.id, index, one)).collect(),
         topic_authorized_operations: operations,
         ..Default::default()
     }
 }
 
-fn leader(nodes: Nodes, topic: Uuid, index: i32, partition: &Partition) -> MetadataResponsePartition {
+fn leader(
+    nodes: Nodes,
+    image: &Image,
+    topic: Uuid,
+    partition_index: i32,
+    partition: &Partition,
+) -> MetadataResponsePartition {
     let error = if partition.leader < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None };
     MetadataResponsePartition {
         error_code: error as i16,
-        partition_index: index,
-        leader_id: nodes.replica(partition.leader, topic, index),
+        partition_index,
+        leader_id: nodes.replica(partition.leader, topic, partition_index),
         leader_epoch: partition.leader_epoch,
-        replica_nodes: nodes.replicas(&partition.replicas, topic, index),
-        isr_nodes: nodes.replicas(&partition.isr, topic, index),
-        ..Default::default()
+        replica_nodes: nodes.replicas(&partition.replicas, topic, partition_index),
+        isr_nodes: nodes.replicas(&partition.isr, topic, partition_index),
+        offline_replicas: nodes.replicas(&image.offline_replicas(partition), topic, partition_index),
     }
 }
 

@@ -200,6 +200,10 @@ impl Api {
 
     /// Answers a question of another shard's about partitions of this one.
     pub fn asked(&self, from: ShardId, ask: Ticket, query: Query) {
+        let query = match query {
+            Query::AlterLogDirs(items) => return self.alter_log_dirs(from, ask, items),
+            query => query,
+        };
         let answer = Box::new(self.partitions.answer(query));
         self.core.call(from, Lane::Reply, Call::Answer { ask, answer });
     }
@@ -296,6 +300,10 @@ impl Api {
 }
 
 impl Handler for Api {
+    /// Produce alone. OffsetCommit could: its order is fixed when the coordinator hears it. But a client waits for one
+    /// commit before it sends the next, or holds at most a few; such a few are read together and leave one after the other in
+    /// the wakes that follow. Apache Kafka handles one request of a connection at a time, so to let commits overlap would
+    /// gain a figure and not a client, and make what comes after a refused one depend on timing.
     fn may_overlap(&self, frame: &[u8]) -> bool {
         matches!(RequestHeader::peek(frame), Some((key, _)) if key == ApiKey::Produce as i16)
     }

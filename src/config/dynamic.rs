@@ -15,6 +15,8 @@ pub struct Dynamic {
     pub cordoned: Cordoned,
     /// `group.consumer.assignment.interval.ms`.
     pub consumer_assignment_interval_ms: i32,
+    /// `replica.alter.log.dirs.io.max.bytes.per.second`.
+    pub move_bytes_per_second_max: u64,
 }
 
 /// Log directories that take no new partitions (KIP-1066).
@@ -50,6 +52,7 @@ impl Dynamic {
                 Cordoned::These(cordoned.into_iter().map(PathBuf::from).collect())
             },
             consumer_assignment_interval_ms: number("group.consumer.assignment.interval.ms") as i32,
+            move_bytes_per_second_max: number("replica.alter.log.dirs.io.max.bytes.per.second").max(0) as u64,
         }
     }
 }

@@ -17,6 +17,7 @@ mod framing;
 mod inspect;
 mod load;
 mod metadata_log;
+mod offline;
 mod placement;
 mod quorum_state;
 mod requests;
@@ -31,6 +32,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use state::metadata::decide::RECORDS_PER_REQUEST_MAX;
 use state::metadata::{Image, ImageBuilder, METADATA_VERSION_STABLE, Position, snapshot_records};
 use wire::records::ControlRecordType;
 use wire::{MetadataRecord, Uuid};
@@ -136,6 +138,17 @@ impl Controller {
             self.flush()?;
         }
         Ok(&self.image)
+    }
+
+    /// Writes any number of records, as many at a time as one request may make. All or nothing holds for each lot alone.
+    fn commit_all(&mut self, mut records: impl Iterator<Item = MetadataRecord>) -> Result<(), ControllerError> {
+        loop {
+            let lot: Vec<MetadataRecord> = records.by_ref().take(RECORDS_PER_REQUEST_MAX).collect();
+            if lot.is_empty() {
+                return Ok(());
+            }
+            self.commit(&lot)?;
+        }
     }
 
     /// Puts the voters behind what waits to be written: from `controller.quorum.voters` they move into the log, and into

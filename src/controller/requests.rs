@@ -5,9 +5,10 @@ use std::fmt;
 
 use state::metadata::Image;
 use state::metadata::decide::{
-    self, AlterConfigAnswers, AlterConfigs, AlterQuotas, AlterQuotasAnswers, AlterResource, CreatePartitionsAnswers,
-    CreateTopic, CreateTopicAnswers, Decision, DeleteTopic, DeletedTopic, FeatureError, FeatureRules, FeatureUpdate,
-    FeaturesUpdated, NewPartitions, ProducerIdError, RequestTooLarge, TopicDefaults, UnregisterError,
+    self, AlterConfigAnswers, AlterConfigs, AlterQuotas, AlterQuotasAnswers, AlterResource, AssignedDirectory,
+    CreatePartitionsAnswers, CreateTopic, CreateTopicAnswers, Decision, DeleteTopic, DeletedTopic, FeatureError,
+    FeatureRules, FeatureUpdate, FeaturesUpdated, NewPartitions, ProducerIdError, RequestTooLarge, TopicDefaults,
+    UnregisterError,
 };
 use wire::{MetadataRecord, Uuid};
 
@@ -124,6 +125,12 @@ impl Controller {
     ) -> Answer<AlterQuotasAnswers> {
         let decision = decide::alter_client_quotas(&self.image, alterations)?;
         self.carry_out(decision, validate_only)
+    }
+
+    /// In which directories replicas of this node lie; for each, whether the metadata says so now.
+    pub fn assign_directories(&mut self, assigned: &[AssignedDirectory]) -> Answer<Vec<bool>> {
+        let decision = decide::assign_directories(&self.image, self.node_id, assigned)?;
+        self.carry_out(decision, false)
     }
 
     /// Forgets a broker that is gone.

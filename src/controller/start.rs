@@ -6,11 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use state::metadata::decide::{
-    RECORDS_PER_REQUEST_MAX, Registration, elect_after_restart, register_broker, unfence_broker,
-};
+use state::metadata::decide::{Registration, elect_after_restart, register_broker, unfence_broker};
 use state::metadata::{
-    Endpoint, Image, ImageBuilder, Levels, METADATA_VERSION_STABLE, NO_LEADER, bootstrap_records, finalised_by_default,
+    Endpoint, Image, ImageBuilder, Levels, METADATA_VERSION_STABLE, Topic, bootstrap_records, finalised_by_default,
     supported_features,
 };
 use wire::generated::messages::{
@@ -26,6 +24,7 @@ use super::error::ControllerError;
 use super::framing::{At, control_value, encode_control};
 use super::load::Loading;
 use super::metadata_log::MetadataLog;
+use super::offline::is_lost;
 use super::quorum_state::{self, QuorumState};
 use super::rules::NONE;
 use super::snapshot::{self, SnapshotId};
@@ -118,7 +117,7 @@ impl Controller {
         controller.begin_epoch(loaded.has_voters)?;
         controller.register(settings, directories)?;
         controller.flush()?;
-        controller.elect(is_clean)?;
+        controller.elect(is_clean, directories)?;
         Ok(controller)
     }
 
@@ -177,22 +176,20 @@ impl Controller {
     }
 
     /// Gives partitions their leader: after a clean stop those that have none; else all, with a new leader epoch each, so
-    /// that clients notice what the crash may have cut off.
-    fn elect(&mut self, is_clean: bool) -> Result<(), ControllerError> {
+    /// that clients notice what the crash may have cut off. What lies in a directory that does not work gets none.
+    fn elect(&mut self, is_clean: bool, directories: &Directories) -> Result<(), ControllerError> {
         let image = Arc::clone(&self.image);
-        let has_leader = |record: &MetadataRecord| {
+        let keeps_leader = |record: &MetadataRecord| {
             let MetadataRecord::PartitionChange(change) = record else { return false };
             let topic = image.topic_by_id(&change.topic_id);
-            topic.and_then(|topic| topic.partition(change.partition_id)).is_some_and(|it| it.leader != NO_LEADER)
+            let leader = topic.and_then(|topic| topic.partition(change.partition_id)).map(|it| it.leader);
+            leader == Some(change.leader)
         };
-        let mut records = elect_after_restart(&image, self.node_id).filter(|record| !(is_clean && has_leader(record)));
-        loop {
-            let batch: Vec<MetadataRecord> = records.by_ref().take(RECORDS_PER_REQUEST_MAX).collect();
-            if batch.is_empty() {
-                return Ok(());
-            }
-            self.commit(&batch)?;
-        }
+        let node_id = self.node_id;
+        let paths: Vec<&Path> = directories.logs.iter().map(|directory| directory.held.path()).collect();
+        let is_lost = |topic: &Topic, index: i32| is_lost(&image, node_id, &paths, topic, index);
+        let records = elect_after_restart(&image, node_id, &is_lost);
+        self.commit_all(records.filter(|record| !(is_clean && keeps_leader(record))))
     }
 
     /// The broker's logs are loaded: from now on clients are told of it.

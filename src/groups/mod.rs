@@ -254,16 +254,19 @@ impl Coordinators {
     /// One coordinator for each partition of the offsets topic that is open here.
     fn follow(&self, table: &mut Table, image: &Image, told: &mut Vec<Told>) {
         let topic = image.topic(OFFSETS_TOPIC);
-        let is_current = |id: &PartitionId| topic.is_some_and(|topic| topic.id == id.topic);
+        let is_led = |id: &PartitionId| {
+            let topic = topic.filter(|topic| topic.id == id.topic);
+            topic.and_then(|topic| topic.partition(id.index)).is_some_and(|it| it.leader == self.broker.node_id)
+        };
         let outdated: Vec<i32> =
-            table.by_partition.values().map(|one| one.id).filter(|id| !is_current(id)).map(|id| id.index).collect();
+            table.by_partition.values().map(|one| one.id).filter(|id| !is_led(id)).map(|id| id.index).collect();
         for partition in outdated {
-            give_up(table, partition, "the offsets topic was deleted", told);
+            give_up(table, partition, "the partition was deleted, or lies in a log directory that failed", told);
             table.by_partition.remove(&partition);
         }
         let Some(topic) = topic else { return };
         for id in self.owned(topic) {
-            if !table.by_partition.contains_key(&id.index) && self.partitions.place(&id).is_some() {
+            if is_led(&id) && !table.by_partition.contains_key(&id.index) && self.partitions.place(&id).is_some() {
                 table.by_partition.insert(id.index, Coordinator::new(id));
                 self.to_load.borrow_mut().push_back(id);
             }

@@ -123,7 +123,7 @@ pub(super) struct Appends {
     /// One entry for each segment that has staged batches, oldest first.
     writes: VecDeque<Write>,
     in_flight: Option<Landing>,
-    write_back: WriteBack,
+    pub(super) write_back: WriteBack,
     pub(super) failed: bool,
 }
 
@@ -288,16 +288,6 @@ impl Log {
             }
         }
         flush
-    }
-
-    /// Of what earlier writes brought.
-    fn begin_write_back(&mut self, files: &Files) {
-        let due = self.appends.write_back.due(self.active.base(), self.active.written());
-        if let Some((position, len)) = due
-            && let Ok(file) = self.active.file()
-        {
-            files.write_back(&file, position, len);
-        }
     }
 
     /// The write under way ended with `result`.

@@ -61,7 +61,8 @@ fn parse(line: &str) -> Option<Checkpoint> {
     Some(Checkpoint { topic: topic.to_string(), partition, offset })
 }
 
-/// The lines of a checkpoint behind version and count; exactly as many as the count says.
+/// The lines of a checkpoint behind version and count; exactly as many as the count says. An empty file has none: Apache
+/// Kafka makes its files so, before it has anything to write.
 pub(super) struct Lines<'t> {
     path: PathBuf,
     lines: std::str::Lines<'t>,
@@ -71,7 +72,11 @@ pub(super) struct Lines<'t> {
 
 impl<'t> Lines<'t> {
     pub(super) fn of(path: &Path, text: &'t str) -> Result<Self, LogError> {
-        let mut lines = Self { path: path.to_path_buf(), lines: text.lines(), line: 0, left: 2 };
+        let left = if text.is_empty() { 0 } else { 2 };
+        let mut lines = Self { path: path.to_path_buf(), lines: text.lines(), line: 0, left };
+        if left == 0 {
+            return Ok(lines);
+        }
         if lines.next()? != Some("0") {
             return Err(lines.error("the version is not 0"));
         }
@@ -117,8 +122,10 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text, "0\n2\norders 0 17\na.b-c_d 3 9223372036854775807\n");
         assert_eq!(read(dir.path(), RECOVERY_POINT).unwrap(), checkpoints);
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(read(dir.path(), RECOVERY_POINT).unwrap(), [], "Kafka's, before it wrote anything");
         for (text, line) in [
-            ("", 1),
+            ("\n", 1),
             ("7\n", 1),
             ("0\n-1\n", 2),
             ("0\n1\n", 3),

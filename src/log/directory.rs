@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use wire::Uuid;
 
 use super::error::LogError;
-use super::names::{DirectoryName, deleted_dir, parse_directory_name};
+use super::names::{DirectoryName, deleted_dir, parse_directory_name, stray_dir};
 use super::replace::{read_text, remove, replace, sync_dir, sync_parent};
 
 pub const LOCK: &str = ".lock";
@@ -86,7 +86,9 @@ pub struct Listing {
     pub partitions: Vec<PartitionDirectory>,
     /// Of deleted partitions; to be removed.
     pub deleted: Vec<PathBuf>,
-    /// `-future` and `-stray` ones. Nothing is done with them.
+    /// Of replicas on their way to this directory.
+    pub futures: Vec<PartitionDirectory>,
+    /// `-stray` ones. Nothing is done with them.
     pub set_aside: Vec<PathBuf>,
     /// Directories that are nothing of a broker's.
     pub unknown: Vec<PathBuf>,
@@ -148,11 +150,15 @@ impl LogDirectory {
                     listing.partitions.push(PartitionDirectory { topic, partition, path });
                 }
                 DirectoryName::Deleted => listing.deleted.push(path),
-                DirectoryName::Future | DirectoryName::Stray => listing.set_aside.push(path),
+                DirectoryName::Future { topic, partition } => {
+                    listing.futures.push(PartitionDirectory { topic, partition, path });
+                }
+                DirectoryName::Stray => listing.set_aside.push(path),
                 DirectoryName::Other => listing.unknown.push(path),
             }
         }
         listing.partitions.sort();
+        listing.futures.sort();
         Ok(listing)
     }
 }
@@ -174,14 +180,30 @@ pub fn set_aside_partition(dir: &Path, unique: u128) -> Result<PathBuf, LogError
 
 /// As [`set_aside_partition`], but not durably: the log directory has yet to be synced.
 pub fn rename_aside(dir: &Path, unique: u128) -> Result<PathBuf, LogError> {
-    let name = dir.file_name().and_then(|name| name.to_str()).map(parse_directory_name);
-    let (Some(DirectoryName::Partition { topic, partition }), Some(parent)) = (name, dir.parent()) else {
-        let error = io::Error::new(io::ErrorKind::InvalidInput, "not the directory of a partition");
-        return Err(LogError::io("delete", dir)(error));
-    };
-    let aside = parent.join(deleted_dir(&topic, partition, unique));
-    fs::rename(dir, &aside).map_err(LogError::io("rename", dir))?;
+    rename_to(dir, |topic, partition| deleted_dir(topic, partition, unique))
+}
+
+/// Takes a directory out of service that may hold what nobody wants to lose: it stays, under a name that no partition has.
+pub fn rename_stray(dir: &Path, unique: u128) -> Result<PathBuf, LogError> {
+    let aside = rename_to(dir, |topic, partition| stray_dir(topic, partition, unique))?;
+    sync_parent(&aside)?;
     Ok(aside)
+}
+
+/// Gives the directory of a partition or of a future replica the name that `name` makes of its topic and partition.
+pub(super) fn rename_to(dir: &Path, name: impl FnOnce(&str, i32) -> String) -> Result<PathBuf, LogError> {
+    let parsed = dir.file_name().and_then(|name| name.to_str()).map(parse_directory_name);
+    let (
+        Some(DirectoryName::Partition { topic, partition } | DirectoryName::Future { topic, partition }),
+        Some(parent),
+    ) = (parsed, dir.parent())
+    else {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, "not the directory of a partition");
+        return Err(LogError::io("rename", dir)(error));
+    };
+    let renamed = parent.join(name(&topic, partition));
+    fs::rename(dir, &renamed).map_err(LogError::io("rename", dir))?;
+    Ok(renamed)
 }
 
 /// Removes a directory that was set aside. May take long; one that is gone is no error.

@@ -23,6 +23,8 @@ pub enum LogError {
     OutOfRange { offset: i64, start: i64, end: i64 },
     /// The directory or file is there already.
     Exists { path: PathBuf },
+    /// Two directories hold the same partition, and the metadata names neither.
+    Duplicate { first: PathBuf, second: PathBuf },
 }
 
 /// What is wrong with the bytes of a segment.
@@ -72,6 +74,10 @@ impl fmt::Display for LogError {
                 write!(f, "offset {offset} is outside of the log, which goes from {start} to {end}")
             }
             Self::Exists { path } => write!(f, "{} is there already", path.display()),
+            Self::Duplicate { first, second } => {
+                let (first, second) = (first.display(), second.display());
+                write!(f, "{first} and {second} hold the same partition: remove the one that is out of date")
+            }
         }
     }
 }

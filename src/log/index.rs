@@ -150,6 +150,12 @@ impl<const N: usize> Entries<N> {
         *self.file.borrow_mut() = None;
         *self.page.borrow_mut() = None;
     }
+
+    /// The same file lies at another place from now on.
+    fn relocate(&mut self, path: PathBuf) {
+        self.path = path;
+        self.cool();
+    }
 }
 
 /// Where batches are: entries of 4 bytes offset, relative to the segment's base, and 4 bytes position. The offset is the
@@ -215,6 +221,21 @@ impl OffsetIndex {
         };
         let next = if above < self.len() { Some(self.entry(above)?.1) } else { None };
         Ok((from, next))
+    }
+
+    /// Last offset of the last indexed batch that begins at or before `position`; the base offset before the first.
+    pub(crate) fn offset_at(&self, position: u64) -> io::Result<i64> {
+        let above = self.entries.partition_point(|entry| self.parse(entry).1 <= position)?;
+        above.checked_sub(1).map_or(Ok(self.base), |floor| Ok(self.entry(floor)?.0))
+    }
+
+    /// Bytes of entries that the file has; it may be longer.
+    pub(crate) fn bytes_in_file(&self) -> u64 {
+        (self.entries.in_file * Self::ENTRY_SIZE) as u64
+    }
+
+    pub(crate) fn relocate(&mut self, path: PathBuf) {
+        self.entries.relocate(path);
     }
 
     /// Position of the last indexed batch that begins at or before `position`.
@@ -310,6 +331,15 @@ impl TimeIndex {
     /// Timestamp and offset of the last entry; (-1, base offset) without one.
     pub(crate) fn last(&self) -> (i64, i64) {
         self.last
+    }
+
+    /// Bytes of entries that the file has; it may be longer.
+    pub(crate) fn bytes_in_file(&self) -> u64 {
+        (self.entries.in_file * Self::ENTRY_SIZE) as u64
+    }
+
+    pub(crate) fn relocate(&mut self, path: PathBuf) {
+        self.entries.relocate(path);
     }
 
     pub(crate) fn first(&self) -> io::Result<Option<(i64, i64)>> {

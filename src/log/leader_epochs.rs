@@ -55,7 +55,7 @@ mod tests {
         write(dir.path(), &entries).unwrap();
         assert_eq!(std::fs::read_to_string(dir.path().join(FILE_NAME)).unwrap(), "0\n2\n0 0\n7 1234\n");
         assert_eq!(read(dir.path()).unwrap(), entries);
-        for (text, line) in [("1\n0\n", 1), ("0\nx\n", 2), ("0\n2\n0 0\n", 4), ("0\n1\n0\n", 3), ("", 1)] {
+        for (text, line) in [("1\n0\n", 1), ("0\nx\n", 2), ("0\n2\n0 0\n", 4), ("0\n1\n0\n", 3), ("\n", 1)] {
             std::fs::write(dir.path().join(FILE_NAME), text).unwrap();
             let Err(LogError::Text { line: found, .. }) = read(dir.path()) else { panic!("{text:?}") };
             assert_eq!(found, line, "{text:?}");

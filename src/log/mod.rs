@@ -11,6 +11,7 @@
 //! - [`compaction`]: of each key the last record stays: `.cleaned` files beside closed segments, then `.swap`, then their
 //!   names; `load` finishes or undoes what a crash left of that
 //! - `retention`: what has to go; `sync`: what has to be fsynced before the recovery point moves
+//! - [`future`]: how a log gets into another log directory
 //! - [`leader_epochs`], [`partition_metadata`], [`snapshots`]: the small files of a partition
 //! - [`directory`], [`checkpoints`]: the small files of a log directory
 
@@ -19,6 +20,9 @@ pub mod checkpoints;
 pub mod compaction;
 pub mod directory;
 mod error;
+pub mod future;
+#[cfg(test)]
+mod future_tests;
 mod index;
 #[cfg(test)]
 mod kafka_tests;
@@ -56,7 +60,7 @@ use warm::Warm;
 pub use appender::{Flush, RollCause, StageMeta, Staged};
 pub use error::{Damage, LogError, ReadError};
 pub use load::{NewPartition, OpenHints, Opened, Replayed, create_directories, sync_parents};
-pub use names::{DirectoryName, is_topic_name, parse_directory_name, partition_dir};
+pub use names::{DirectoryName, future_dir, is_topic_name, parse_directory_name, partition_dir};
 pub use reader::ReadPlan;
 pub use retention::{Doomed, Retired};
 pub use sync::SyncTargets;

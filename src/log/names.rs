@@ -42,8 +42,8 @@ pub enum DirectoryName {
     Partition { topic: String, partition: i32 },
     /// `<topic>-<partition>.<id>-delete`: was deleted, its files wait to be removed.
     Deleted,
-    /// `<topic>-<partition>.<id>-future`: a replica that was on its way to this directory.
-    Future,
+    /// `<topic>-<partition>.<id>-future`: a replica on its way to this directory.
+    Future { topic: String, partition: i32 },
     /// `<topic>-<partition>.<id>-stray`: set aside, because no topic claims it.
     Stray,
     /// Nothing of ours.
@@ -62,10 +62,11 @@ pub fn is_topic_name(name: &str) -> bool {
 }
 
 pub fn parse_directory_name(name: &str) -> DirectoryName {
-    for (suffix, kind) in
-        [("-delete", DirectoryName::Deleted), ("-future", DirectoryName::Future), ("-stray", DirectoryName::Stray)]
-    {
-        if name.strip_suffix(suffix).is_some_and(has_unique_id) {
+    if let Some((topic, partition)) = name.strip_suffix("-future").and_then(before_unique_id) {
+        return DirectoryName::Future { topic: topic.to_string(), partition };
+    }
+    for (suffix, kind) in [("-delete", DirectoryName::Deleted), ("-stray", DirectoryName::Stray)] {
+        if name.strip_suffix(suffix).and_then(before_unique_id).is_some() {
             return kind;
         }
     }
@@ -75,19 +76,37 @@ pub fn parse_directory_name(name: &str) -> DirectoryName {
     }
 }
 
+/// Name under which a replica grows in the directory that it moves to; `unique` makes it one of its kind. `None`: the topic's
+/// name is too long for that (Kafka's `logFutureDirName`).
+pub fn future_dir(topic: &str, partition: i32, unique: u128) -> Option<String> {
+    let name = format!("{topic}-{partition}.{unique:032x}-future");
+    (name.len() <= FILE_NAME_MAX).then_some(name)
+}
+
 /// Name under which a deleted partition's directory waits; `unique` makes it one of its kind. A long topic name is cut so
 /// that the result stays a file name (Kafka's `logDirNameWithSuffixCappedLength`).
 pub(crate) fn deleted_dir(topic: &str, partition: i32, unique: u128) -> String {
-    let suffix = format!("-{partition}.{unique:032x}-delete");
+    set_aside_dir(topic, partition, unique, "delete")
+}
+
+/// Name of a directory that nobody claims, which stays (Kafka's `logStrayDirName`).
+pub(crate) fn stray_dir(topic: &str, partition: i32, unique: u128) -> String {
+    set_aside_dir(topic, partition, unique, "stray")
+}
+
+fn set_aside_dir(topic: &str, partition: i32, unique: u128, why: &str) -> String {
+    let suffix = format!("-{partition}.{unique:032x}-{why}");
     let kept = topic.len().min(FILE_NAME_MAX - suffix.len());
     format!("{}{suffix}", topic.get(..kept).unwrap_or_default())
 }
 
-/// `<topic>-<partition>.<32 hex digits>`, where the topic may have been cut.
-fn has_unique_id(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(partition, id)| {
-        id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) && parse_partition(partition).is_some()
-    })
+/// Of `<topic>-<partition>.<32 hex digits>` the partition; the topic may have been cut.
+fn before_unique_id(name: &str) -> Option<(&str, i32)> {
+    let (partition, id) = name.rsplit_once('.')?;
+    if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    parse_partition(partition)
 }
 
 fn parse_partition(name: &str) -> Option<(&str, i32)> {
@@ -111,7 +130,8 @@ mod tests {
         assert_eq!(parse_directory_name("__cluster_metadata-0"), partition("__cluster_metadata", 0));
         let id = "0123456789abcdef0123456789abcdef";
         assert_eq!(parse_directory_name(&format!("orders-0.{id}-delete")), DirectoryName::Deleted);
-        assert_eq!(parse_directory_name(&format!("orders-0.{id}-future")), DirectoryName::Future);
+        let future = DirectoryName::Future { topic: "orders".to_string(), partition: 0 };
+        assert_eq!(parse_directory_name(&format!("orders-0.{id}-future")), future);
         assert_eq!(parse_directory_name(&format!("orders-0.{id}-stray")), DirectoryName::Stray);
         for name in
             ["", "-0", "orders", "orders-", "orders--", "orders-00", "orders-+1", "..-0", "a/b-0", "orders-2147483648"]
@@ -130,6 +150,15 @@ mod tests {
             assert!(name.len() <= 255, "{name}");
             assert_eq!(parse_directory_name(&name), DirectoryName::Deleted);
         }
+    }
+
+    #[test]
+    fn a_future_name_is_whole_or_none() {
+        let name = future_dir("orders", 3, 0xab).unwrap();
+        assert_eq!(name, "orders-3.000000000000000000000000000000ab-future");
+        let future = DirectoryName::Future { topic: "orders".to_string(), partition: 3 };
+        assert_eq!(parse_directory_name(&name), future);
+        assert!(future_dir(&"x".repeat(213), 0, 0).is_some() && future_dir(&"x".repeat(214), 0, 0).is_none());
     }
 
     #[test]

@@ -244,6 +244,15 @@ impl Segment {
         }
     }
 
+    /// The same files lie in `dir` from now on, synced.
+    pub(crate) fn relocate(&mut self, dir: &Rc<Path>) {
+        self.dir = Rc::clone(dir);
+        *self.file.get_mut() = None;
+        self.offsets.relocate(offset_file(dir, self.base, INDEX));
+        self.times.relocate(offset_file(dir, self.base, TIME_INDEX));
+        self.unsynced.set(false);
+    }
+
     /// Its files that are open, as those are that were written to.
     pub(crate) fn open_files(&self) -> Vec<File> {
         let log = self.file.borrow().clone();

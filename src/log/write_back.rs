@@ -1,6 +1,10 @@
 //! Early write-back: the kernel is asked to begin with what was written while there is little of it. Left alone it waits
 //! until a tenth of memory is dirty, writes all of that at once, and makes whoever appends meanwhile wait.
 
+use shards::Files;
+
+use super::Log;
+
 /// Bytes of a segment that are handed to the kernel at once: few enough for a disk to take in a fraction of a second, and
 /// enough that asking costs nothing.
 const STRIDE: u64 = 8 << 20;
@@ -15,7 +19,7 @@ pub(super) struct WriteBack {
 impl WriteBack {
     /// The range of the segment that is due, as position and length, when `written` bytes of it are with the kernel: whole
     /// strides. A segment's last piece is written when it is synced after its roll.
-    pub(super) fn due(&mut self, segment: i64, written: u64) -> Option<(u64, u64)> {
+    fn due(&mut self, segment: i64, written: u64) -> Option<(u64, u64)> {
         if self.segment != segment {
             // After a restart the old bytes of the segment are synced already, and one call too many does no harm.
             *self = Self { segment, begun: 0 };
@@ -24,6 +28,18 @@ impl WriteBack {
         let position = self.begun;
         self.begun += len;
         (len > 0).then_some((position, len))
+    }
+}
+
+impl Log {
+    /// Begins with what earlier writes brought.
+    pub(super) fn begin_write_back(&mut self, files: &Files) {
+        let due = self.appends.write_back.due(self.active.base(), self.active.written());
+        if let Some((position, len)) = due
+            && let Ok(file) = self.active.file()
+        {
+            files.write_back(&file, position, len);
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub enum Taken {
     Staged,
     /// An idempotent producer sent it before; this is where it went then.
     Duplicate(AppendDone),
-    /// The same, but the first one is still on its way to disk: the waiter hears when that is there.
+    /// The waiter hears later: the first one is still on its way to disk, or the partition to another directory.
     StillOnItsWay,
 }
 
@@ -49,6 +49,10 @@ impl Partition {
         }
         if waiter.acks == Acks::All && !self.state.has_min_isr() {
             return Err(AppendError::NotEnoughReplicas);
+        }
+        if self.is_held() {
+            self.hold_append(records, Who::Producer(waiter));
+            return Ok(Taken::StillOnItsWay);
         }
         let header = check_batch(&records, &self.config)?;
         let scan = scan_records(&records, &header, &self.config, now_ms, scratch)?;

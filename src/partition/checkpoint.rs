@@ -1,6 +1,6 @@
 //! The checkpoint files: where every partition of a log directory stands.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::LogDirs;
 use crate::calls::PartitionOffsets;
@@ -24,6 +24,9 @@ impl Wanted {
 #[derive(Debug, Default)]
 pub struct CheckpointsDue {
     due: RefCell<[i64; 3]>,
+    /// How often files were begun and written.
+    begun: Cell<u64>,
+    done: Cell<u64>,
 }
 
 impl CheckpointsDue {
@@ -49,7 +52,25 @@ impl CheckpointsDue {
         }
         let [recovery_points, high_watermarks, log_starts] = found;
         let wanted = Wanted { recovery_points, high_watermarks, log_starts };
-        (wanted != Wanted::NONE).then_some(wanted)
+        if wanted == Wanted::NONE {
+            return None;
+        }
+        self.begun.set(self.begun.get() + 1);
+        Some(wanted)
+    }
+
+    /// What [`take`](Self::take) named last is written.
+    pub fn written(&self) {
+        self.done.set(self.begun.get());
+    }
+
+    /// Rounds begun and done so far: one behind what was begun at some time says where everything stood then, or later.
+    pub fn begun(&self) -> u64 {
+        self.begun.get()
+    }
+
+    pub fn done(&self) -> u64 {
+        self.done.get()
     }
 }
 

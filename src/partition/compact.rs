@@ -34,11 +34,16 @@ pub(super) struct Compaction {
     uncleanable: bool,
     /// A read or write failed: not before this time (wall clock).
     retry_ms: i64,
+    is_running: bool,
 }
 
 impl Compaction {
     pub(super) fn after(cleaned: Option<i64>) -> Self {
         Self { cleaned, ..Self::default() }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.is_running
     }
 }
 
@@ -157,8 +162,11 @@ impl Partitions {
     }
 
     fn may_go_on(&self, id: &PartitionId) -> bool {
-        let is_compacted = |partition: &mut Partition| partition.config.cleanup_policy.compact && !partition.failed;
-        !self.closing.get() && self.with(id, is_compacted).unwrap_or(false)
+        // While a replica moves, its segments stay as they are (`LogManager.abortAndPauseCleaning`).
+        let may = |partition: &mut Partition| {
+            partition.config.cleanup_policy.compact && !partition.failed && partition.moving.is_none()
+        };
+        !self.closing.get() && self.with(id, may).unwrap_or(false)
     }
 
     async fn swap(&self, id: &PartitionId, cleaned: &Cleaned, directory: &File) -> Result<(), Stop> {
@@ -195,8 +203,9 @@ fn slice_bytes(bytes_per_second_max: f64) -> u64 {
 
 impl Partition {
     fn dirty(&mut self, now_ms: i64) -> Option<DirtyLog> {
-        let Compaction { cleaned, uncleanable, retry_ms } = self.compaction;
-        if !self.config.cleanup_policy.compact || uncleanable || self.failed || now_ms < retry_ms {
+        let Compaction { cleaned, uncleanable, retry_ms, .. } = self.compaction;
+        let is_barred = uncleanable || self.failed || self.moving.is_some();
+        if !self.config.cleanup_policy.compact || is_barred || now_ms < retry_ms {
             return None;
         }
         match self.log.dirty(cleaned, self.state.last_stable_offset(), now_ms) {
@@ -218,6 +227,7 @@ impl Partition {
             }
         };
         let last = LastOfProducers::of(&self.producers.to_snapshot());
+        self.compaction.is_running = true;
         Some((self.log.begin_cleaning(dirty, last, limits, now_ms), directory))
     }
 
@@ -229,6 +239,7 @@ impl Partition {
         now_ms: i64,
         effects: &mut Vec<Effect>,
     ) -> Option<i64> {
+        self.compaction.is_running = false;
         match result {
             Ok(end) => {
                 self.compaction.cleaned = Some(end);

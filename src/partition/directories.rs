@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use wire::Uuid;
 
 use crate::log::OpenHints;
+use crate::log::directory::PartitionDirectory;
 use crate::metrics::log as lines;
 
 /// Offsets of the checkpoint files of one log directory, by topic and partition.
@@ -33,6 +34,8 @@ pub struct Directory {
     pub cleaned: Offsets,
     /// What deletions before the last stop left behind.
     pub deleted: Vec<PathBuf>,
+    /// Replicas that were on their way here.
+    pub futures: Vec<PartitionDirectory>,
     /// Read by every shard, but never on the way of a produce or a fetch.
     pub offline: AtomicBool,
 }
@@ -41,6 +44,8 @@ pub struct Directory {
 #[derive(Debug)]
 pub struct LogDirs {
     all: Vec<Directory>,
+    /// Shards that move replicas at this moment; they share the throttle.
+    pub(super) movers: AtomicU32,
 }
 
 impl Directory {
@@ -67,7 +72,7 @@ impl Directory {
 
 impl LogDirs {
     pub fn new(all: Vec<Directory>) -> Self {
-        Self { all }
+        Self { all, movers: AtomicU32::new(0) }
     }
 
     pub fn get(&self, index: usize) -> &Directory {

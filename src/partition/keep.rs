@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use shards::Nanos;
 
+use super::future::Move;
 use super::{Effect, Partition, Partitions, Place};
 use crate::calls::{AppendError, PartitionOffsets};
 use crate::config::Broker;
@@ -61,6 +62,10 @@ impl Partitions {
             if self.directories.get(partition.directory).is_offline() {
                 lost.push(partition.id);
             }
+            let is_vain = |moving: &mut Box<Move>| self.directories.get(moving.directory).is_offline();
+            if !partition.is_held() {
+                partition.moving.take_if(is_vain);
+            }
         });
         for id in lost {
             let mut table = self.table.borrow_mut();
@@ -82,7 +87,7 @@ impl Partitions {
             let end = partition.log.log_end_offset();
             partition.write_producer_snapshot(end);
             match partition.log.close_clean() {
-                Ok(_) => offsets.push(partition.offsets()),
+                Ok(_) => offsets.extend(partition.all_offsets()),
                 Err(error) => {
                     lines::error(format_args!("close {}-{}: {error}", partition.topic, partition.id.index));
                     unclean += 1;
@@ -94,7 +99,7 @@ impl Partitions {
 
     /// Where each partition stands, for the checkpoint files.
     pub fn offsets(&self) -> Vec<PartitionOffsets> {
-        self.table.borrow().places.iter().flatten().map(|partition| partition.offsets()).collect()
+        self.table.borrow().places.iter().flatten().flat_map(|partition| partition.all_offsets()).collect()
     }
 
     /// Renames a partition's directory away; it is removed `delay_ms` later, so that those who still read can end.
@@ -123,7 +128,7 @@ impl Partitions {
         is_due
     }
 
-    fn each(&self, mut act: impl FnMut(&mut Partition)) {
+    pub(super) fn each(&self, mut act: impl FnMut(&mut Partition)) {
         self.table.borrow_mut().places.iter_mut().flatten().for_each(|partition| act(partition));
     }
 
@@ -143,17 +148,18 @@ impl Partitions {
 
     /// Syncs segments that were rolled, so that a start after a crash has less to check.
     async fn sync_rolled(self: &Rc<Self>) {
-        let mut targets: Vec<(Place, SyncTargets)> = Vec::new();
+        let mut targets: Vec<(Place, usize, SyncTargets)> = Vec::new();
         self.each_place(|place, partition| {
-            targets.extend(partition.log.rolled_targets().map(|found| (place, found)));
+            targets.extend(partition.log.rolled_targets().map(|found| (place, partition.directory, found)));
         });
-        for (place, SyncTargets { offset, files }) in targets {
+        for (place, directory, SyncTargets { offset, files }) in targets {
             let mut result = Ok(());
             for file in &files {
                 result = result.and(self.files.sync_data(file).await);
             }
             let mut table = self.table.borrow_mut();
-            let Some(partition) = table.get_mut(place) else { continue };
+            // One that has moved meanwhile was synced for that.
+            let Some(partition) = table.get_mut(place).filter(|it| it.directory == directory) else { continue };
             match result {
                 Ok(()) => partition.log.synced(offset),
                 // A failed sync is never tried again: what it lost can't be known.
@@ -217,6 +223,9 @@ fn remove(path: &Path) {
 
 impl Partition {
     fn retire_segments(&mut self, now_ms: i64) -> Result<Vec<Doomed>, LogError> {
+        if self.is_held() {
+            return Ok(Vec::new());
+        }
         let retired = self.log.retention(now_ms, self.state.high_watermark())?;
         if let Some(offset) = retired.rolled {
             self.write_producer_snapshot(offset);
@@ -264,8 +273,17 @@ impl Partition {
     }
 
     fn is_sync_overdue(&self, now_ms: i64) -> bool {
-        let unsynced = self.log.log_end_offset() > self.synced_offset;
+        let unsynced = self.log.log_end_offset() > self.synced_offset && !self.is_held();
         unsynced && self.config.flush_ms != i64::MAX && now_ms - self.last_sync_ms >= self.config.flush_ms
+    }
+
+    /// Those of a future replica stand in the directory that it moves to.
+    fn all_offsets(&self) -> impl Iterator<Item = PartitionOffsets> {
+        let offsets = self.offsets();
+        let future = self.future_recovery_point();
+        let future =
+            future.map(|(directory, recovery_point)| PartitionOffsets { directory, recovery_point, ..offsets.clone() });
+        [offsets].into_iter().chain(future)
     }
 
     fn offsets(&self) -> PartitionOffsets {

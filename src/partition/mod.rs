@@ -1,14 +1,17 @@
 //! One partition that this shard leads: its log, what was decided about it, and who waits for it.
 //!
 //! `append` takes batches of clients in, `own` those of the broker itself, `settle` writes them and lets waiters go, `read`
-//! plans what a fetch gets, `open`, `keep` and `compact` look after the files. The decisions themselves are in the crate
-//! `state`, the files in the room `log`.
+//! plans what a fetch gets, `home`, `open`, `keep`, `compact` and `moves` (with `future`) look after the files. The decisions
+//! themselves are in the crate `state`, the files in the room `log`.
 
 mod append;
 mod checkpoint;
 mod compact;
 mod directories;
+mod future;
+mod home;
 mod keep;
+mod moves;
 mod open;
 mod own;
 mod partitions;
@@ -29,10 +32,12 @@ use crate::calls::{Acks, AppendDone, AppendError, Appended, PartitionId, Ticket}
 use crate::config::topic::TopicConfig;
 use crate::log::Log;
 use compact::Compaction;
+use future::Move;
 
 pub use append::{Taken, Waiter};
 pub use checkpoint::{CheckpointsDue, Wanted, write_checkpoints};
 pub use directories::{Directory, LogDirs, Offsets, absolute};
+pub use moves::Ask;
 pub use own::Stretch;
 pub use partitions::{Partitions, Place};
 
@@ -55,6 +60,8 @@ pub struct Partition {
     syncing: bool,
     compaction: Compaction,
     last_sync_ms: i64,
+    /// On its way to another log directory.
+    moving: Option<Box<Move>>,
     /// A write or sync failed: nothing is accepted or acknowledged any more.
     failed: bool,
 }
@@ -93,17 +100,20 @@ struct Awaiting {
     done: AppendDone,
 }
 
-impl Awaiting {
-    fn told(self, partition: PartitionId, why_not: Option<&AppendError>) -> Effect {
-        match self.who {
-            Who::Producer(Waiter { shard, produce, item, .. }) => {
-                let result = why_not.map_or(Ok(self.done), |why| Err(why.clone()));
+impl Who {
+    fn told(self, partition: PartitionId, result: Result<AppendDone, AppendError>) -> Effect {
+        match self {
+            Self::Producer(Waiter { shard, produce, item, .. }) => {
                 Effect::Appended { to: shard, appended: Appended { produce, item, result } }
             }
-            Who::Coordinator(batch) => {
-                Effect::Kept { partition, batch, result: why_not.map_or(Ok(()), |why| Err(why.clone())) }
-            }
+            Self::Coordinator(batch) => Effect::Kept { partition, batch, result: result.map(|_| ()) },
         }
+    }
+}
+
+impl Awaiting {
+    fn told(self, partition: PartitionId, why_not: Option<&AppendError>) -> Effect {
+        self.who.told(partition, why_not.map_or(Ok(self.done), |why| Err(why.clone())))
     }
 }
 

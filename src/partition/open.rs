@@ -14,7 +14,7 @@ use state::producer::{ProducerLimits, ProducerTable};
 use wire::Uuid;
 
 use super::compact::Compaction;
-use super::{LogDirs, Partition, Partitions, Queues};
+use super::{Partition, Partitions, Queues};
 use crate::calls::PartitionId;
 use crate::config::{Broker, Dynamic, Layers, TopicConfig};
 use crate::log::directory::rename_aside;
@@ -48,6 +48,21 @@ impl Missing {
     }
 }
 
+/// A partition whose topic was deleted.
+struct Gone {
+    id: PartitionId,
+    /// Where it may lie.
+    dirs: Vec<PathBuf>,
+    delay_ms: i64,
+}
+
+impl Gone {
+    fn directories(self) -> impl Iterator<Item = (PathBuf, i64)> {
+        let delay_ms = self.delay_ms;
+        self.dirs.into_iter().map(move |dir| (dir, delay_ms))
+    }
+}
+
 impl Partitions {
     /// Opens every partition of this shard's at start. Those of the image that have no directory yet are created. A log
     /// directory that fails meanwhile is taken offline, and its partitions with it.
@@ -58,13 +73,14 @@ impl Partitions {
         let topics: Vec<Arc<Topic>> = image.topics().cloned().collect();
         for topic in &topics {
             let config = Rc::new(topic_config(&topic.name, image, settings));
-            for missing in self.missing(topic, settings) {
+            for missing in self.missing(topic, settings)? {
                 match self.open_now(&missing, &config, settings) {
                     Err(LogError::Io { .. }) | Ok(()) => {}
                     Err(error) => return Err(error),
                 }
             }
         }
+        self.adopt_futures(image);
         self.part_with_failed();
         *self.applied.borrow_mut() = Some(Arc::clone(image));
         Ok(())
@@ -115,8 +131,10 @@ impl Partitions {
         if !image.config_changes(&old).is_empty() {
             self.configure(image, settings);
         }
-        self.set_aside(gone).await;
-        let missing: Vec<Missing> = missing.iter().flat_map(|topic| self.missing(topic, settings)).collect();
+        self.moves_rest(|id| gone.iter().any(|gone| gone.id == *id)).await;
+        self.set_aside(gone.into_iter().flat_map(Gone::directories).collect()).await;
+        let found = missing.iter().map(|topic| self.missing(topic, settings));
+        let missing = found.flat_map(|found| found.map_err(report).unwrap_or_default()).collect();
         self.create(missing, image, settings).await;
     }
 
@@ -151,22 +169,28 @@ impl Partitions {
         }
     }
 
-    /// Those partitions of a topic that this shard owns and has not opened.
-    fn missing(&self, topic: &Arc<Topic>, settings: &Broker) -> Vec<Missing> {
+    /// Those partitions of a topic that this shard owns and has not opened. Those of a directory that has failed stay so.
+    ///
+    /// Errors: `Duplicate`, see [`home`](Self::home).
+    fn missing(&self, topic: &Arc<Topic>, settings: &Broker) -> Result<Vec<Missing>, LogError> {
         let (here, count) = (self.core.id(), self.core.count());
         let mut missing = Vec::new();
         for index in 0..topic.partitions.len() as i32 {
             let id = PartitionId { topic: topic.id, index };
-            if ShardId(shard_of(topic.id, index, count)) != here || self.place(&id).is_some() {
+            let is_known = self.place(&id).is_some() || self.table.borrow().is_offline(&id);
+            if ShardId(shard_of(topic.id, index, count)) != here || is_known {
                 continue;
             }
-            let name = partition_dir(&topic.name, index);
-            let assigned = topic.partitions[index as usize].directory_of(settings.node_id);
-            let Some(directory) = home(&self.directories, assigned, &name, topic.id) else {
-                self.table.borrow_mut().set_offline(id);
-                continue;
+            let directory = match self.home(topic, index, settings.node_id) {
+                Ok(Some(directory)) => directory,
+                Err(error @ LogError::Duplicate { .. }) => return Err(error),
+                result => {
+                    result.err().into_iter().for_each(report);
+                    self.table.borrow_mut().set_offline(id);
+                    continue;
+                }
             };
-            let dir = self.directories.get(directory).path.join(name);
+            let dir = self.directories.get(directory).path.join(partition_dir(&topic.name, index));
             match self.set_aside_stranger(&dir, topic.id) {
                 Ok(is_new) => missing.push(Missing { topic: Arc::clone(topic), index, directory, dir, is_new }),
                 Err(error) => {
@@ -175,7 +199,7 @@ impl Partitions {
                 }
             }
         }
-        missing
+        Ok(missing)
     }
 
     fn open_partition(
@@ -218,6 +242,7 @@ impl Partitions {
             syncing: false,
             compaction: Compaction::after(cleaned),
             last_sync_ms: self.core.wall_ms(),
+            moving: None,
             failed: false,
         };
         partition.lead()?;
@@ -249,18 +274,21 @@ impl Partitions {
     }
 
     /// Closes the partitions of a deleted topic. What is to become of their directories goes to `gone`.
-    fn delete_topic(&self, topic: &Topic, gone: &mut Vec<(PathBuf, i64)>) {
+    fn delete_topic(&self, topic: &Topic, gone: &mut Vec<Gone>) {
         for index in 0..topic.partitions.len() as i32 {
             let removed = self.table.borrow_mut().remove(&PartitionId { topic: topic.id, index });
             let Some(mut partition) = removed else { continue };
             partition.abandon(&mut self.effects.borrow_mut());
-            gone.push((partition.log.dir().to_path_buf(), partition.config.file_delete_delay_ms));
+            let mut dirs = vec![partition.log.dir().to_path_buf()];
+            dirs.extend(partition.moving.iter().flat_map(|moving| moving.directories(partition.log.dir())));
+            gone.push(Gone { id: partition.id, dirs, delay_ms: partition.config.file_delete_delay_ms });
         }
     }
 
     /// Gives the directories of deleted partitions names that no partition has; each is removed some milliseconds later,
     /// so that those who still read can end.
-    async fn set_aside(&self, gone: Vec<(PathBuf, i64)>) {
+    pub(super) async fn set_aside(&self, mut gone: Vec<(PathBuf, i64)>) {
+        gone.retain(|(dir, _)| dir.exists());
         if gone.is_empty() {
             return;
         }
@@ -340,22 +368,7 @@ impl Partition {
 }
 
 fn report(error: LogError) {
-    lines::error(format_args!("delete: {error}"));
-}
-
-/// Where a partition lies: in the directory it is assigned to, or where else it is found, moved by hand or made by a
-/// broker that told nobody. `None`: in a directory that does not work.
-fn home(directories: &LogDirs, assigned: Option<Uuid>, name: &str, topic_id: Uuid) -> Option<usize> {
-    let known = assigned.and_then(|id| directories.by_id(id));
-    let lies_in = |index: usize| directories.get(index).path.join(name).exists();
-    if known.is_some_and(lies_in) {
-        return known;
-    }
-    let is_it = |path: &Path| matches!(partition_metadata::read(&path.join(name)), Ok(Some(id)) if id == topic_id);
-    let found = directories.online().find(|(_, directory)| is_it(&directory.path)).map(|(index, _)| index);
-    let unassigned = [None, Some(Uuid::MIGRATING_DIR), Some(Uuid::UNASSIGNED_DIR)].contains(&assigned);
-    let roomiest = || directories.online().max_by_key(|(_, directory)| directory.free_bytes()).map(|(index, _)| index);
-    found.or(known).or_else(|| if unassigned { roomiest() } else { None })
+    lines::error(format_args!("open or delete partitions: {error}"));
 }
 
 /// What a topic's partitions go by: its own configs over the broker's.

@@ -28,7 +28,7 @@ impl Partitions {
         let partition = table.get_mut(place).ok_or(AppendError::UnknownPartition)?;
         let was_clean = !partition.log.has_staged();
         partition.append_own(Chunk::from(batch), number, self.core.wall_ms())?;
-        if was_clean {
+        if was_clean && partition.log.has_staged() {
             table.dirty.push(place);
         }
         Ok(())
@@ -47,12 +47,16 @@ impl Partitions {
 }
 
 impl Partition {
-    fn append_own(&mut self, batch: Chunk, number: u64, now_ms: i64) -> Result<(), AppendError> {
+    pub(super) fn append_own(&mut self, batch: Chunk, number: u64, now_ms: i64) -> Result<(), AppendError> {
         if self.failed {
             return Err(AppendError::Storage);
         }
         if !self.state.has_min_isr() {
             return Err(AppendError::NotEnoughReplicas);
+        }
+        if self.is_held() {
+            self.hold_append(batch, Who::Coordinator(number));
+            return Ok(());
         }
         let header = Batch::first(&batch).map_err(batch_error)?.0.header;
         let scan = Scan {

@@ -37,7 +37,11 @@ pub struct Partitions {
     pub(super) due: RefCell<Due>,
     /// The shard stops: logs are closed and stay as they are.
     pub(super) closing: Cell<bool>,
-    scratch: RefCell<Scratch>,
+    /// Somebody goes on with the moves of this shard's replicas.
+    pub(super) is_moving: Cell<bool>,
+    /// A worker thread takes a step of this partition's move.
+    pub(super) at_work: Cell<Option<PartitionId>>,
+    pub(super) scratch: RefCell<Scratch>,
 }
 
 #[derive(Default)]
@@ -66,6 +70,8 @@ impl Partitions {
             doomed: RefCell::default(),
             due: RefCell::default(),
             closing: Cell::default(),
+            is_moving: Cell::default(),
+            at_work: Cell::default(),
             directories,
             scratch: RefCell::new(Scratch::default()),
         })

@@ -19,6 +19,7 @@ impl Partitions {
                 items.into_iter().map(|(item, id)| (item, self.ask(&id, |p| Ok(p.producer_infos())))).collect(),
             ),
             Query::LogSizes => Answer::LogSizes(self.log_sizes()),
+            Query::AlterLogDirs(_) => unreachable!("a move takes more than an answer"),
             Query::PartitionOffsets => Answer::PartitionOffsets(self.offsets()),
         }
     }
@@ -40,18 +41,29 @@ impl Partitions {
     }
 
     fn log_sizes(&self) -> Vec<LogSize> {
-        let table = self.table.borrow();
-        let sizes = table.places.iter().flatten().map(|partition| LogSize {
-            partition: partition.id,
-            topic: partition.topic.clone(),
-            size_bytes: partition.log.size_bytes(),
-            directory: partition.directory,
-        });
-        sizes.collect()
+        self.table.borrow().places.iter().flatten().flat_map(|partition| partition.log_sizes()).collect()
     }
 }
 
 impl Partition {
+    /// Its own, and that of the future replica.
+    fn log_sizes(&self) -> impl Iterator<Item = LogSize> {
+        let current = LogSize {
+            partition: self.id,
+            topic: self.topic.clone(),
+            size_bytes: self.log.size_bytes(),
+            directory: self.directory,
+            future_lag: None,
+        };
+        let future = self.future_size().map(|(directory, size_bytes, lag)| LogSize {
+            directory,
+            size_bytes,
+            future_lag: Some(lag),
+            ..current.clone()
+        });
+        [current].into_iter().chain(future)
+    }
+
     /// Moves the log start up to `offset` (-1: the high watermark); returns where it is then (protocol item 63).
     fn delete_records(&mut self, offset: i64) -> Result<i64, DeleteRecordsError> {
         if !self.config.cleanup_policy.delete {

@@ -137,6 +137,7 @@ impl Partition {
     pub(super) fn release_all(&mut self, why: &AppendError, effects: &mut Vec<Effect>) {
         let all = self.awaiting.leader.drain(..).chain(self.awaiting.all.drain(..));
         effects.extend(all.map(|awaiting| awaiting.told(self.id, Some(why))));
+        self.drop_late(why, effects);
     }
 }
 

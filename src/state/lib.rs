@@ -2,7 +2,8 @@
 //! as return values, so every rule here can be tested by the million in one thread.
 //!
 //! - one partition: its leader epochs ([`epochs`]), its idempotent and transactional producers ([`producer`]), its
-//!   offsets and replicas ([`partition`]), what compaction keeps of it ([`compaction`])
+//!   offsets and replicas ([`partition`]), what compaction keeps of it ([`compaction`]), its way to another log directory
+//!   ([`future_replica`])
 //! - one shard: the fetch sessions of its connections ([`fetch_session`]), the clients that send it their metrics
 //!   ([`telemetry`])
 //! - one partition of `__consumer_offsets`: the groups that it coordinates, and their offsets ([`group`])
@@ -12,6 +13,7 @@
 pub mod compaction;
 pub mod epochs;
 pub mod fetch_session;
+pub mod future_replica;
 pub mod group;
 pub mod metadata;
 pub mod partition;

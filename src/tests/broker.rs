@@ -50,7 +50,22 @@ impl Broker {
         dir
     }
 
+    /// Starts one that does not come up, and returns what it said.
+    pub(crate) fn refusal(overrides: &[&str]) -> String {
+        let mut broker = Broker::spawn(Broker::new_dir(), free_address(), overrides);
+        let status = broker.child.as_mut().map(Child::wait);
+        let log = broker.log();
+        assert!(status.is_some_and(|status| status.is_ok_and(|status| !status.success())), "{log}");
+        log
+    }
+
     fn launch(dir: PathBuf, address: SocketAddr, overrides: &[&str]) -> Broker {
+        let broker = Broker::spawn(dir, address, overrides);
+        broker.wait_until_it_answers();
+        broker
+    }
+
+    fn spawn(dir: PathBuf, address: SocketAddr, overrides: &[&str]) -> Broker {
         let log = std::fs::File::create(dir.join("broker.log")).expect("a new file");
         let binary = std::env::var_os("RINGMILL_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_ringmill").into());
         let mut command = Command::new(binary);
@@ -58,9 +73,7 @@ impl Broker {
         command.args(overrides.iter().flat_map(|setting| ["--override", setting]));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
         let child = command.spawn().expect("the broker starts");
-        let broker = Broker { address, pid: child.id(), child: Some(child), dir };
-        broker.wait_until_it_answers();
-        broker
+        Broker { address, pid: child.id(), child: Some(child), dir }
     }
 
     /// Kills this one and starts another on its directory, at another address: the old one may be somebody's by now.

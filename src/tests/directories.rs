@@ -14,8 +14,11 @@ use wire::generated::describe_log_dirs_request::DescribeLogDirsRequest;
 use wire::generated::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
+use wire::generated::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use wire::generated::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
-use wire::messages::{CreateTopicsResponse, DescribeLogDirsResponse, IncrementalAlterConfigsResponse, ProduceResponse};
+use wire::messages::{
+    CreateTopicsResponse, DescribeLogDirsResponse, IncrementalAlterConfigsResponse, MetadataResponse, ProduceResponse,
+};
 use wire::records::{BatchBuilder, Scratch};
 
 const STORAGE_ERROR: i16 = 56;
@@ -70,6 +73,7 @@ fn a_directory_that_is_gone_at_the_start_takes_only_its_partitions_along() {
         assert_eq!(produce(&mut connection, partition), expected, "partition {partition}");
     }
     assert_eq!(directory_errors(&mut connection), [0, STORAGE_ERROR, 0]);
+    assert_eq!(without_leader(&mut connection), lost);
     create(&mut connection, "u", PARTITIONS);
     drop(broker);
 
@@ -80,6 +84,7 @@ fn a_directory_that_is_gone_at_the_start_takes_only_its_partitions_along() {
     (0..PARTITIONS).for_each(|partition| assert_eq!(produce(&mut connection, partition), 0));
     assert_eq!(partitions_in(&dir.join("b")), lost);
     assert_eq!(directory_errors(&mut connection), [0; 3]);
+    assert_eq!(without_leader(&mut connection), []);
     drop(broker);
     let _ = fs::remove_dir_all(&dir);
 }
@@ -114,6 +119,12 @@ fn a_directory_that_takes_no_more_writes_goes_offline_alone() {
         }
     }
     assert_eq!(directory_errors(&mut connection), [0, STORAGE_ERROR, 0]);
+    while without_leader(&mut connection) != lost {
+        assert!(Instant::now() < deadline, "the controller does not hear of the directory");
+    }
+    for partition in lost.iter().copied() {
+        assert_eq!(produce(&mut connection, partition), STORAGE_ERROR, "without a leader as well");
+    }
     for partition in (0..PARTITIONS).filter(|partition| !lost.contains(partition)) {
         assert_eq!(produce(&mut connection, partition), 0, "partition {partition}");
     }
@@ -205,6 +216,26 @@ fn directory_errors(connection: &mut Connection) -> Vec<i16> {
     let body = ask(connection, &DescribeLogDirsRequest::default(), 1);
     let response = DescribeLogDirsResponse::decode(&mut Decoder::new(&body), 1).expect("a response");
     response.results.iter().map(|one| one.error_code).collect()
+}
+
+/// The partitions of `t` that nobody leads, as Metadata tells; their replica is away.
+fn without_leader(connection: &mut Connection) -> Vec<i32> {
+    const LEADER_NOT_AVAILABLE: i16 = 5;
+    let topics = vec![MetadataRequestTopic { name: Some("t".into()), ..Default::default() }];
+    let body = ask(connection, &MetadataRequest { topics: Some(topics), ..Default::default() }, 8);
+    let response = MetadataResponse::decode(&mut Decoder::new(&body), 8).expect("a response");
+    let mut found = Vec::new();
+    for partition in &response.topics[0].partitions {
+        let away = (partition.error_code, partition.leader_id, &partition.offline_replicas[..]);
+        match away {
+            (0, 1, []) => {}
+            (LEADER_NOT_AVAILABLE, -1, [1]) => found.push(partition.partition_index),
+            other => panic!("partition {}: {other:?}", partition.partition_index),
+        }
+        assert_eq!(partition.replica_nodes, [1]);
+    }
+    found.sort_unstable();
+    found
 }
 
 /// Sets a dynamic config of broker 1.

@@ -39,17 +39,17 @@ fn receive(connection: &mut Connection, key: ApiKey, version: i16) -> Vec<u8> {
     body[usize::from(key.response_header_version(version) > 0)..].to_vec()
 }
 
-fn call<'a>(connection: &mut Connection, key: ApiKey, version: i16, request: &impl Message<'a>) -> Vec<u8> {
+pub(crate) fn call<'a>(connection: &mut Connection, key: ApiKey, version: i16, request: &impl Message<'a>) -> Vec<u8> {
     send(connection, key, version, request);
     receive(connection, key, version)
 }
 
-fn decode<'a, T: Message<'a>>(body: &'a [u8], version: i16) -> T {
+pub(crate) fn decode<'a, T: Message<'a>>(body: &'a [u8], version: i16) -> T {
     T::decode(&mut Decoder::new(body), version).expect("an answer that can be read")
 }
 
 /// Asks until the coordinators are there; answers how the first answer read.
-fn find_coordinator(connection: &mut Connection, group: &str) -> i16 {
+pub(crate) fn find_coordinator(connection: &mut Connection, group: &str) -> i16 {
     let (deadline, mut first) = (Instant::now() + Duration::from_secs(60), None);
     let request = FindCoordinatorRequest { coordinator_keys: vec![group.into()], ..Default::default() };
     loop {
@@ -66,7 +66,7 @@ fn find_coordinator(connection: &mut Connection, group: &str) -> i16 {
     }
 }
 
-fn join_request<'a>(group: &'a str, member: &'a str) -> JoinGroupRequest<'a> {
+pub(crate) fn join_request<'a>(group: &'a str, member: &'a str) -> JoinGroupRequest<'a> {
     JoinGroupRequest {
         group_id: group.into(),
         session_timeout_ms: 30_000,
@@ -120,7 +120,13 @@ fn heartbeat(connection: &mut Connection, group: &str, member: &str, generation_
 }
 
 /// Error codes of partitions 0 and 7 of a topic that has one partition.
-fn commit(connection: &mut Connection, group: &str, member: (&str, i32), topic: &str, offset: i64) -> Vec<(i32, i16)> {
+pub(crate) fn commit(
+    connection: &mut Connection,
+    group: &str,
+    member: (&str, i32),
+    topic: &str,
+    offset: i64,
+) -> Vec<(i32, i16)> {
     let partition = |partition_index| OffsetCommitRequestPartition {
         partition_index,
         committed_offset: offset,
@@ -147,7 +153,7 @@ fn commit(connection: &mut Connection, group: &str, member: (&str, i32), topic: 
 }
 
 /// What several groups have committed for partition 0 of a topic.
-fn fetch(connection: &mut Connection, groups: &[&str], topic: &str) -> Vec<i64> {
+pub(crate) fn fetch(connection: &mut Connection, groups: &[&str], topic: &str) -> Vec<i64> {
     let one = |group: &&str| OffsetFetchRequestGroup {
         group_id: (*group).to_owned().into(),
         topics: Some(vec![OffsetFetchRequestTopics {
@@ -179,7 +185,7 @@ fn describe(connection: &mut Connection, group: &str) -> (String, usize) {
     (response.groups[0].group_state.to_string(), response.groups[0].members.len())
 }
 
-fn list(connection: &mut Connection, state: &str) -> Vec<String> {
+pub(crate) fn list(connection: &mut Connection, state: &str) -> Vec<String> {
     let request = ListGroupsRequest { states_filter: vec![state.into()], types_filter: vec!["CLASSIC".into()] };
     let body = call(connection, ApiKey::ListGroups, 5, &request);
     let response: ListGroupsResponse<'_> = decode(&body, 5);
@@ -249,7 +255,7 @@ fn delete(connection: &mut Connection, groups: &[&str]) -> Vec<i16> {
     decode::<DeleteGroupsResponse<'_>>(&body, 2).results.iter().map(|result| result.error_code).collect()
 }
 
-fn wait_until_loaded(connection: &mut Connection) {
+pub(crate) fn wait_until_loaded(connection: &mut Connection) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let body = call(connection, ApiKey::ListGroups, 4, &ListGroupsRequest::default());

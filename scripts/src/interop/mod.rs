@@ -15,6 +15,7 @@ mod lines;
 mod matrix;
 mod python;
 mod server;
+mod takeover;
 mod telemetry;
 mod tools;
 
@@ -27,14 +28,26 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The parts of the suite, in the order in which they run.
-pub(crate) const PARTS: [&str; 11] =
-    ["tools", "kcat", "python", "matrix", "dump", "telemetry", "groups", "direct", "hostile", "crash", "compare"];
+pub(crate) const PARTS: [&str; 12] = [
+    "tools",
+    "kcat",
+    "python",
+    "matrix",
+    "dump",
+    "telemetry",
+    "takeover",
+    "groups",
+    "direct",
+    "hostile",
+    "crash",
+    "compare",
+];
 
 #[derive(Default)]
 pub(crate) struct Options {
     /// Which of [`PARTS`] to run; empty means all.
     pub parts: Vec<String>,
-    /// A broker that already runs, as HOST:PORT; `dump`, `telemetry`, `groups` and `crash` are left out then.
+    /// A broker that already runs, as HOST:PORT; `dump`, `telemetry`, `takeover`, `groups` and `crash` are left out then.
     pub bootstrap: Option<String>,
     /// The broker's binary; built when not given.
     pub binary: Option<PathBuf>,
@@ -127,6 +140,10 @@ fn run_parts(options: &Options, mut env: Env, mut server: Option<Server>, tally:
     if wanted("telemetry") && options.bootstrap.is_none() {
         let Ok(kind) = kind(options, env.java.libs()) else { return };
         telemetry::run(&env, &kind, tally);
+    }
+    if wanted("takeover") && options.bootstrap.is_none() && !options.control {
+        let Ok(kind) = kind(options, env.java.libs()) else { return };
+        takeover::run(&env, &kind, tally);
     }
     if wanted("groups") && options.bootstrap.is_none() {
         let Ok(kind) = kind(options, env.java.libs()) else { return };

@@ -126,6 +126,12 @@ impl Server {
         Ok(started.elapsed())
     }
 
+    /// Starts the other broker on the directory of the one that was stopped, with the same settings and ports.
+    pub(crate) fn become_kind(&mut self, kind: &Kind) -> Result<Duration, String> {
+        self.kind = kind.clone();
+        self.start()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -7,6 +7,7 @@ mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod describe_quorum;
+mod directories;
 mod loggers;
 mod unregister_broker;
 mod update_features;
@@ -89,6 +90,8 @@ impl Api {
                     ControlReply::Created(create_topics::internal(&api, topic).await)
                 }
                 ControlRequest::ProducerIds => api.allocate_producer_ids(),
+                ControlRequest::AssignDirectories(assigned) => directories::assign(&api, &assigned),
+                ControlRequest::Checkpoint => directories::checkpoint(&api).await,
             };
             api.core.call(from, Lane::Reply, Call::Controlled { ask, reply: Box::new(reply) });
         });
@@ -167,6 +170,12 @@ impl Api {
     /// Slow and periodic work of the controller's shard: snapshots of the metadata, checkpoints of all partitions.
     pub async fn keep_controller(&self) {
         let Some(control) = self.control.get() else { return };
+        let followed = control.controller.borrow_mut().follow_directories();
+        match followed {
+            Ok(true) => self.publish().await,
+            Ok(false) => {}
+            Err(error) => shards::fatal(format_args!("metadata log: {error}")),
+        }
         if let Err(error) = control.controller.borrow_mut().maintain() {
             shards::fatal(format_args!("metadata snapshot: {error}"));
         }
@@ -179,6 +188,7 @@ impl Api {
         }
         let directories = Arc::clone(&self.partitions.directories);
         self.core.files().blocking(move || write_checkpoints(&directories, &offsets, wanted)).await;
+        control.checkpoints.written();
     }
 
     /// Ends the metadata log cleanly, where this is the controller's shard.

@@ -32,7 +32,7 @@ pub(super) const KEYS: &[Key] = &[
         "Codec batches are stored with; producer keeps what was sent."),
     key("compression.gzip.level", Int, Is("-1"), GzipLevel, ClusterWide, Medium, Honoured,
         "Level where the broker compresses with gzip."),
-    key("compression.lz4.level", Int, Is("9"), Between(1, 17), ClusterWide, Medium, Honoured,
+    key("compression.lz4.level", Int, Is("9"), Between(1, 17), ClusterWide, Medium, Accepted,
         "Level where the broker compresses with lz4."),
     key("compression.zstd.level", Int, Is("3"), Between(-131_072, 22), ClusterWide, Medium, Honoured,
         "Level where the broker compresses with zstd."),

@@ -34,7 +34,7 @@ pub(super) const KEYS: &[Key] = &[
         "Receive buffer of a follower's socket."),
     key("replica.socket.timeout.ms", Int, Is("30000"), Any, ReadOnly, High, Accepted,
         "Longest wait on a follower's socket."),
-    key("replica.alter.log.dirs.io.max.bytes.per.second", Long, Is("9223372036854775807"), AtLeast(0), ClusterWide, Medium, Accepted,
+    key("replica.alter.log.dirs.io.max.bytes.per.second", Long, Is("9223372036854775807"), AtLeast(0), ClusterWide, Medium, Honoured,
         "Most bytes a second for moves between directories."),
     key("leader.replication.throttled.rate", Long, Is("9223372036854775807"), AtLeast(0), ClusterWide, Medium, Accepted,
         "Most bytes a second a leader sends for throttled replicas."),

@@ -14,7 +14,7 @@ pub(super) const KEYS: &[Key] = &[
         "What becomes of old records: delete, compact, or both.").inherits("log.cleanup.policy"),
     key("compression.gzip.level", Int, Is("-1"), GzipLevel, ClusterWide, Medium, Honoured,
         "Level where the broker compresses with gzip.").inherits("compression.gzip.level"),
-    key("compression.lz4.level", Int, Is("9"), Between(1, 17), ClusterWide, Medium, Honoured,
+    key("compression.lz4.level", Int, Is("9"), Between(1, 17), ClusterWide, Medium, Accepted,
         "Level where the broker compresses with lz4.").inherits("compression.lz4.level"),
     key("compression.type", String, Is("producer"), OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), ClusterWide, Medium, Honoured,
         "Codec batches are stored with; producer keeps what was sent.").inherits("compression.type"),

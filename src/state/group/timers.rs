@@ -25,6 +25,8 @@ pub(super) enum Due {
     Rejoin(Arc<str>),
     /// A classic member of a consumer group joined and did not sync within its rebalance timeout.
     MemberSync(Arc<str>),
+    /// The topics that the regexes of a consumer group match are looked up.
+    Regexes,
     /// A classic group does not wait any longer for its members to join.
     Join,
     /// A classic group does not wait any longer for its members to sync.

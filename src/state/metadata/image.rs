@@ -92,6 +92,15 @@ impl Broker {
         !self.log_dirs.is_empty() && self.log_dirs.iter().all(|dir| cordoned.contains(dir))
     }
 
+    /// Whether a replica's directory works, as far as the broker's registration tells (`DirectoryId.isOnline`).
+    pub fn has_online_dir(&self, dir: Uuid) -> bool {
+        match dir {
+            Uuid::UNASSIGNED_DIR | Uuid::MIGRATING_DIR => true,
+            Uuid::LOST_DIR => false,
+            dir => self.log_dirs.is_empty() || self.log_dirs.contains(&dir),
+        }
+    }
+
     /// Where a new replica goes on this broker, as far as the controller can tell.
     pub fn default_dir(&self) -> Uuid {
         match self.log_dirs[..] {
@@ -323,6 +332,15 @@ impl Image {
     /// What was set for a resource.
     pub fn configs(&self, kind: ResourceType, name: &str) -> Option<&Configs> {
         self.configs.get_by(|resource| resource.order(kind, name)).map(Arc::as_ref)
+    }
+
+    /// The replicas of a partition whose broker, or whose directory there, is away.
+    pub fn offline_replicas(&self, partition: &Partition) -> Vec<i32> {
+        let serves = |id: &i32| {
+            let dir = partition.directory_of(*id);
+            self.broker(*id).is_some_and(|broker| !broker.fenced && dir.is_none_or(|dir| broker.has_online_dir(dir)))
+        };
+        partition.replicas.iter().copied().filter(|id| !serves(id)).collect()
     }
 
     /// One value that was set for a resource.

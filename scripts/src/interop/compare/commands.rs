@@ -8,9 +8,11 @@ pub(super) enum Look {
     NoNumbers,
     /// Only the exit code, and exceptions: the output is the broker's own matter.
     Exit,
+    /// Run again and again until it says this; then as `All`.
+    Until(&'static str),
 }
 
-use Look::{All, Exit, NoNumbers};
+use Look::{All, Exit, NoNumbers, Until};
 
 pub(super) type Table = &'static [(Look, &'static str)];
 
@@ -335,6 +337,70 @@ pub(super) const COMMANDS: Table = &[
     (All, "kafka-acls --add --allow-principal User:ann --operation Read --topic kept"),
     (All, "kafka-acls --remove --force --allow-principal User:ann --operation Read --topic kept"),
     (All, "kafka-delegation-tokens --describe --command-config {same.json}"),
+];
+
+/// Files that commands on several log directories read; `moved` is a topic of one partition.
+pub(super) const MOVES_FILES: [(&str, &str); 3] = [
+    (
+        "to-first.json",
+        r#"{"version":1,"partitions":[{"topic":"moved","partition":0,"replicas":[1],"log_dirs":["{data}"]}]}"#,
+    ),
+    (
+        "to-second.json",
+        r#"{"version":1,"partitions":[{"topic":"moved","partition":0,"replicas":[1],"log_dirs":["{data}-2"]}]}"#,
+    ),
+    (
+        "to-third.json",
+        r#"{"version":1,"partitions":[{"topic":"moved","partition":0,"replicas":[1],"log_dirs":["{data}-3"]}]}"#,
+    ),
+];
+
+const COMPLETED: Look = Until("completed successfully");
+
+/// With three log directories. What goes slowly is seen on its way; where a replica was before depends on nothing but the commands.
+pub(super) const MOVES: Table = &[
+    (All, "kafka-topics --create --topic moved --partitions 1 --config segment.bytes=1048576"),
+    (Exit, "kafka-producer-perf-test --topic moved --num-records 6000 --record-size 1000 --throughput -1"),
+    (Exit, "kafka-reassign-partitions --execute --reassignment-json-file {to-first.json}"),
+    (COMPLETED, "kafka-reassign-partitions --verify --reassignment-json-file {to-first.json}"),
+    (All, "kafka-reassign-partitions --execute --reassignment-json-file {to-first.json}"),
+    (All, "kafka-reassign-partitions --verify --reassignment-json-file {to-second.json}"),
+    (
+        All,
+        "kafka-reassign-partitions --execute --reassignment-json-file {to-second.json} --replica-alter-log-dirs-throttle 1000",
+    ),
+    (All, "kafka-configs --describe --entity-type brokers --entity-name 1"),
+    (All, "kafka-reassign-partitions --verify --reassignment-json-file {to-second.json}"),
+    (All, "kafka-reassign-partitions --verify --reassignment-json-file {to-third.json}"),
+    (All, "kafka-reassign-partitions --list"),
+    (NoNumbers, "kafka-log-dirs --describe --topic-list moved"),
+    (All, "kafka-topics --describe --topic moved"),
+    (All, "kafka-get-offsets --topic moved"),
+    (All, "kafka-reassign-partitions --execute --reassignment-json-file {to-third.json}"),
+    (All, "kafka-reassign-partitions --verify --reassignment-json-file {to-third.json}"),
+    (NoNumbers, "kafka-log-dirs --describe --topic-list moved"),
+    (All, "kafka-reassign-partitions --cancel --reassignment-json-file {to-third.json}"),
+    (All, "kafka-reassign-partitions --cancel --reassignment-json-file {to-third.json}"),
+    (All, "kafka-reassign-partitions --verify --reassignment-json-file {to-third.json}"),
+    (NoNumbers, "kafka-log-dirs --describe --topic-list moved"),
+    (All, "kafka-configs --describe --entity-type brokers --entity-name 1"),
+    (All, "kafka-reassign-partitions --execute --reassignment-json-file {to-second.json}"),
+    (COMPLETED, "kafka-reassign-partitions --verify --reassignment-json-file {to-second.json}"),
+    (NoNumbers, "kafka-log-dirs --describe --topic-list moved"),
+    (All, "kafka-get-offsets --topic moved"),
+    (
+        All,
+        "kafka-console-consumer --topic moved --partition 0 --offset 5998 --max-messages 2 --formatter-property print.offset=true --formatter-property print.value=false --timeout-ms 8000",
+    ),
+];
+
+/// The same after a restart.
+pub(super) const MOVES_AFTER_RESTART: Table = &[
+    (All, "kafka-reassign-partitions --verify --reassignment-json-file {to-second.json}"),
+    (NoNumbers, "kafka-log-dirs --describe --topic-list moved"),
+    (All, "kafka-get-offsets --topic moved"),
+    (All, "kafka-configs --alter --entity-type brokers --entity-name 1 --add-config cordoned.log.dirs={data}-3"),
+    (All, "kafka-reassign-partitions --execute --reassignment-json-file {to-third.json} --timeout 1000"),
 ];
 
 /// What was changed is there after a restart.

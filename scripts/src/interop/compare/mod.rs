@@ -10,11 +10,12 @@ mod same;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::java::{Java, Said};
 use super::server::{Kind, Server};
 use crate::tally::Tally;
-use commands::{FILES, Look, Table};
+use commands::{FILES, Look, MOVES_FILES, Table};
 use same::Names;
 
 /// One broker and what its commands are filled in with.
@@ -25,21 +26,17 @@ struct Side {
 }
 
 pub(super) fn run(java: &Java, ringmill: &Kind, scratch: &Path, tally: &mut Tally) {
-    for (table, dynamic) in [(commands::QUORUM, true), (commands::COMMANDS, false)] {
-        let name = if dynamic { "quorum" } else { "static" };
+    for Round { name, shape, before, after } in ROUNDS {
         let mut sides = None;
         tally.check(&format!("compare: both brokers start ({name})"), || {
             let kafka = Kind::Kafka { libs: java.libs().to_owned() };
             let dir = scratch.join(format!("compare-{name}"));
-            sides = Some([side(&kafka, &dir.join("kafka"), dynamic)?, side(ringmill, &dir.join("ringmill"), dynamic)?]);
+            sides = Some([side(&kafka, &dir.join("kafka"), shape)?, side(ringmill, &dir.join("ringmill"), shape)?]);
             Ok(String::new())
         });
         let Some(mut sides) = sides else { return };
-        table_of(java, table, &mut sides, tally);
-        if dynamic {
-            continue;
-        }
-        for tables in [&[commands::AFTER_RESTART, commands::GROUPS, commands::VOTERS][..], &[commands::VOTERS_KEPT]] {
+        table_of(java, before, &mut sides, tally);
+        for tables in after {
             let started = tally.check("compare: both brokers start again", || {
                 sides.iter_mut().try_for_each(|side| side.restart()).map(|()| String::new())
             });
@@ -50,10 +47,55 @@ pub(super) fn run(java: &Java, ringmill: &Kind, scratch: &Path, tally: &mut Tall
     }
 }
 
-fn side(kind: &Kind, dir: &Path, dynamic: bool) -> Result<Side, String> {
+/// Two brokers, what is asked of them, and what is asked after each of some restarts.
+struct Round {
+    name: &'static str,
+    shape: Shape,
+    before: Table,
+    after: &'static [&'static [Table]],
+}
+
+/// How both brokers are set up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// The voters stand in the metadata log (KIP-853).
+    Quorum,
+    Static,
+    /// Three log directories.
+    Directories,
+}
+
+const ROUNDS: [Round; 3] = [
+    Round { name: "quorum", shape: Shape::Quorum, before: commands::QUORUM, after: &[] },
+    Round {
+        name: "static",
+        shape: Shape::Static,
+        before: commands::COMMANDS,
+        after: &[&[commands::AFTER_RESTART, commands::GROUPS, commands::VOTERS], &[commands::VOTERS_KEPT]],
+    },
+    Round {
+        name: "directories",
+        shape: Shape::Directories,
+        before: commands::MOVES,
+        after: &[&[commands::MOVES_AFTER_RESTART]],
+    },
+];
+
+/// How long a command is repeated that waits for something.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn side(kind: &Kind, dir: &Path, shape: Shape) -> Result<Side, String> {
     // Transactions and share groups of a broker alone.
-    let settings = [("share.coordinator.state.topic.replication.factor", "1")];
-    let server = if dynamic { Server::dynamic(kind, dir, &settings)? } else { Server::create(kind, dir, &settings)? };
+    let mut settings = vec![("share.coordinator.state.topic.replication.factor", "1")];
+    let data = dir.join("data").display().to_string();
+    let log_dirs = format!("{data},{data}-2,{data}-3");
+    if shape == Shape::Directories {
+        settings.push(("log.dirs", &log_dirs));
+    }
+    let server = match shape {
+        Shape::Quorum => Server::dynamic(kind, dir, &settings)?,
+        Shape::Static | Shape::Directories => Server::create(kind, dir, &settings)?,
+    };
     let data = server.data();
     let mut side = Side { names: Names::default(), words: BTreeMap::new(), server };
     let meta = std::fs::read_to_string(data.join("meta.properties")).map_err(|e| format!("meta.properties: {e}"))?;
@@ -68,11 +110,14 @@ fn side(kind: &Kind, dir: &Path, dynamic: bool) -> Result<Side, String> {
     side.names.add(&id("cluster.id="), "CLUSTER-ID");
     side.names.add(&id("directory.id="), "DIRECTORY-ID");
     side.names.add(&dir.display().to_string(), "DIR");
+    // Where numbers make no difference, directories still do.
+    side.names.add(&format!("{}-2", data.display()), "SECOND");
+    side.names.add(&format!("{}-3", data.display()), "THIRD");
     side.words.insert("broker", broker);
     side.words.insert("controller", controller);
     side.words.insert("data", data.display().to_string());
     side.words.insert("directory-id", id("directory.id="));
-    for (name, text) in FILES {
+    for (name, text) in FILES.into_iter().chain(MOVES_FILES) {
         let path: PathBuf = dir.join(name);
         std::fs::write(&path, side.fill(text)).map_err(|e| format!("write {}: {e}", path.display()))?;
         side.words.insert(name, path.display().to_string());
@@ -84,7 +129,7 @@ fn table_of(java: &Java, table: Table, sides: &mut [Side; 2], tally: &mut Tally)
     for (look, line) in table {
         tally.check(&format!("compare: {line}"), || {
             let [kafka, ringmill] = sides;
-            let (expected, found) = (kafka.run(java, line)?, ringmill.run(java, line)?);
+            let (expected, found) = (kafka.settle(java, line, *look)?, ringmill.settle(java, line, *look)?);
             same::compare(&kafka.names, &expected, &ringmill.names, &found, *look)
         });
     }
@@ -94,6 +139,18 @@ impl Side {
     fn restart(&mut self) -> Result<(), String> {
         self.server.stop()?;
         self.server.start().map(drop)
+    }
+
+    /// Runs one line of a table, until it says what it is to say.
+    fn settle(&self, java: &Java, line: &str, look: Look) -> Result<Said, String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = self.run(java, line)?;
+            match look {
+                Look::Until(word) if !said.out.contains(word) && Instant::now() < deadline => {}
+                _ => return Ok(said),
+            }
+        }
     }
 
     /// Runs one line of a table: words parted by spaces, `'...'` around a word that has some, after `<` what the tool
@@ -141,8 +198,9 @@ mod tests {
 
     #[test]
     fn every_line_names_a_tool() {
-        use super::commands::{AFTER_RESTART, COMMANDS, GROUPS, QUORUM, VOTERS, VOTERS_KEPT, class};
-        for (_, line) in [COMMANDS, AFTER_RESTART, GROUPS, VOTERS, VOTERS_KEPT, QUORUM].concat() {
+        use super::commands::class;
+        let tables = super::ROUNDS.into_iter().flat_map(|round| [&[round.before][..], &round.after.concat()].concat());
+        for (_, line) in tables.flatten() {
             let script = line.split(' ').next().unwrap_or_default();
             assert!(class(script).is_some(), "{line}");
         }

@@ -139,7 +139,7 @@ impl Group {
                     self.expire_sync(turn);
                 }
             }
-            Due::Revocation(_) | Due::Rejoin(_) | Due::MemberSync(_) => {}
+            Due::Revocation(_) | Due::Rejoin(_) | Due::MemberSync(_) | Due::Regexes => {}
         }
     }
 

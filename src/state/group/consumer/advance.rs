@@ -8,6 +8,7 @@ use wire::Uuid;
 
 use super::super::Cx;
 use super::super::groups::Turn;
+use super::super::timers::{Due, Timer};
 use super::assignor::{Assignor, AssignorInput, AssignorMember, Partitions};
 use super::hash::metadata_hash;
 use super::member::{About, MemberState};
@@ -26,13 +27,41 @@ const REGEX_REFRESH_MIN_MS: i64 = 10_000;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Changed {
     topics: bool,
-    regex: bool,
+    regex: RegexChange,
+}
+
+/// What a member's regex is to the group (`UpdateRegularExpressionStatus`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum RegexChange {
+    #[default]
+    Same,
+    /// Nobody else in the group has it.
+    New,
+    /// Others have it, and it was not looked at yet.
+    Unresolved,
+    /// The group knows which topics it matches, or there is none any more.
+    Resolved,
 }
 
 impl Changed {
     pub(super) fn any(self) -> bool {
-        self.topics || self.regex
+        self.topics || self.regex != RegexChange::Same
     }
+
+    /// Whether the target has to be computed anew now. With a regex that was not looked at it will be soon.
+    fn bumps(self) -> bool {
+        self.topics || self.regex == RegexChange::Resolved
+    }
+}
+
+/// How the regexes of a group stood before a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Regexes {
+    any: bool,
+    resolved: usize,
+    /// The last look at them: the wall clock, and the metadata that was looked at.
+    looked_ms: Option<i64>,
+    version: i64,
 }
 
 impl Group {
@@ -40,24 +69,54 @@ impl Group {
     pub(super) fn set_about(&mut self, turn: &mut Turn<'_, '_>, id: &Arc<str>, about: About) -> Changed {
         let nothing = About::default();
         let old = self.state.members.get(id).map_or(&nothing, |member| &member.about);
-        let changed = Changed { topics: old.topics != about.topics, regex: old.regex != about.regex };
-        let (old_regex, new_regex) = (old.regex.clone(), about.regex.clone());
+        let changed =
+            Changed { topics: old.topics != about.topics, regex: self.regex_change(&old.regex, &about.regex) };
+        let old_regex = old.regex.clone();
         let group = Arc::clone(&self.id);
         let make = Records(&group);
         self.write(&mut turn.effects.records, make.member(id, &about));
-        if changed.regex && !old_regex.is_empty() && self.state.subscriptions.members_of(&old_regex) == 0 {
+        let is_gone = !old_regex.is_empty() && self.state.subscriptions.members_of(&old_regex) == 0;
+        if changed.regex != RegexChange::Same && is_gone {
             self.write(&mut turn.effects.records, make.no_regex(&old_regex));
-        }
-        if changed.regex && !new_regex.is_empty() && !self.state.subscriptions.resolved().contains_key(&new_regex) {
-            let resolved = resolve(turn.cx, &new_regex);
-            self.write(&mut turn.effects.records, make.regex(&new_regex, &resolved));
         }
         changed
     }
 
-    /// Moves the group to its next epoch if the member's subscription changed, or what topics there are.
-    pub(super) fn refresh(&mut self, turn: &mut Turn<'_, '_>, changed: Changed) {
-        let mut bumps = self.refresh_regexes(turn) || changed.any();
+    fn regex_change(&self, old: &str, new: &str) -> RegexChange {
+        let subscriptions = &self.state.subscriptions;
+        if old == new {
+            RegexChange::Same
+        } else if new.is_empty() {
+            RegexChange::Resolved
+        } else if subscriptions.members_of(new) == 0 {
+            RegexChange::New
+        } else if subscriptions.resolved().contains_key(new) {
+            RegexChange::Resolved
+        } else {
+            RegexChange::Unresolved
+        }
+    }
+
+    /// Before a request changes anything: see [`refresh`](Self::refresh).
+    pub(super) fn regexes(&self) -> Regexes {
+        let subscriptions = &self.state.subscriptions;
+        let resolved = || subscriptions.resolved().values();
+        Regexes {
+            any: subscriptions.regexes().next().is_some(),
+            resolved: subscriptions.resolved().len(),
+            looked_ms: resolved().map(|resolved| resolved.timestamp_ms).min(),
+            version: resolved().map(|resolved| resolved.version).min().unwrap_or(0),
+        }
+    }
+
+    /// Moves the group to its next epoch if the member's subscription changed, or what topics there are. `before` is how
+    /// its regexes stood.
+    pub(super) fn refresh(&mut self, turn: &mut Turn<'_, '_>, changed: Changed, before: Regexes) {
+        if self.are_regexes_due(turn.cx, changed, before) {
+            let group = Arc::clone(&self.id);
+            turn.timers.set(&mut self.regexes_due, turn.cx.now_ms, || Timer { group, what: Due::Regexes });
+        }
+        let mut bumps = changed.bumps();
         if !bumps && turn.cx.now_ms < self.refresh_at_ms {
             return;
         }
@@ -70,32 +129,42 @@ impl Group {
         self.refresh_at_ms = turn.cx.now_ms + REFRESH_INTERVAL_MS;
     }
 
-    /// Looks at all regexes again where there are new topics, or the last look is long ago. Whether one matches others now.
-    fn refresh_regexes(&mut self, turn: &mut Turn<'_, '_>) -> bool {
-        let subscriptions = &self.state.subscriptions;
-        if subscriptions.regexes().next().is_none() {
+    /// Whether all regexes are to be looked at: one is new, there are new topics, or the last look is long ago.
+    fn are_regexes_due(&self, cx: &Cx<'_>, changed: Changed, before: Regexes) -> bool {
+        let is_new = changed.regex == RegexChange::New;
+        if self.regexes_due.is_set() || !(is_new || before.any) {
             return false;
         }
-        let last_ms = subscriptions.resolved().values().map(|resolved| resolved.timestamp_ms).min();
-        let version = subscriptions.resolved().values().map(|resolved| resolved.version).min();
-        let is_missing = subscriptions.regexes().any(|regex| !subscriptions.resolved().contains_key(regex));
-        let since_ms = last_ms.map_or(i64::MAX, |last_ms| turn.cx.wall_ms.saturating_sub(last_ms));
-        let is_due = is_missing
-            || version.is_none_or(|version| version < self.topics_version)
-            || since_ms > i64::from(turn.cx.settings.consumer_regex_refresh_ms);
-        if !is_due || since_ms <= REGEX_REFRESH_MIN_MS {
-            return false;
-        }
-        let regexes: Vec<String> = subscriptions.regexes().map(str::to_owned).collect();
-        let mut differs = false;
+        let since_ms = before.looked_ms.map_or(i64::MAX, |looked_ms| cx.wall_ms.saturating_sub(looked_ms));
+        let count = self.state.subscriptions.regexes().count();
+        let is_due = is_new
+            || count != before.resolved
+            || before.version < self.topics_version
+            || since_ms > i64::from(cx.settings.consumer_regex_refresh_ms);
+        is_due && since_ms > REGEX_REFRESH_MIN_MS && count > 0
+    }
+
+    /// Looks at all regexes (`handleRegularExpressionsResult`). Where one matches other topics now, the group moves on.
+    pub(super) fn look_at_regexes(&mut self, turn: &mut Turn<'_, '_>) {
+        let regexes: Vec<String> = self.state.subscriptions.regexes().map(str::to_owned).collect();
+        let group = Arc::clone(&self.id);
+        let make = Records(&group);
+        let mut bumps = false;
         for pattern in regexes {
-            let resolved = resolve(turn.cx, &pattern);
+            let resolved = Resolved {
+                topics: regex::matching(&pattern, turn.cx.image),
+                version: turn.cx.image.version(),
+                timestamp_ms: turn.cx.wall_ms,
+            };
             let old = self.state.subscriptions.resolved().get(&pattern);
-            differs |= old.is_none_or(|old| old.topics != resolved.topics);
-            let record = Records(&self.id).regex(&pattern, &resolved);
-            self.write(&mut turn.effects.records, record);
+            bumps |= old.map_or(!resolved.topics.is_empty(), |old| old.topics != resolved.topics);
+            self.write(&mut turn.effects.records, make.regex(&pattern, &resolved));
         }
-        differs
+        let hash = metadata_hash(self.state.subscriptions.topics(), turn.cx.image);
+        if bumps || hash != self.state.metadata_hash {
+            self.write(&mut turn.effects.records, make.group(self.state.epoch + 1, hash));
+            self.refresh_at_ms = turn.cx.now_ms + REFRESH_INTERVAL_MS;
+        }
     }
 
     /// Computes the target of the group's epoch, all members at once, unless the last one is too recent.
@@ -193,8 +262,4 @@ impl Group {
         }
         moved
     }
-}
-
-fn resolve(cx: &Cx<'_>, pattern: &str) -> Resolved {
-    Resolved { topics: regex::matching(pattern, cx.image), version: cx.image.version(), timestamp_ms: cx.wall_ms }
 }

@@ -62,12 +62,13 @@ impl Group {
         let downgrades = self.may_downgrade_when_replaced(turn.cx, join.instance.as_deref());
         let generation = self.state.epoch;
 
+        let before = self.regexes();
         let id = self.admit(turn, found);
         let mut about = self.state.members.get(&id).map(|member| member.about.clone()).unwrap_or_default();
         update(&mut about, &join, subscription.topics, subscription.rack_id);
         let is_same = self.state.members.get(&id).is_some_and(|member| member.about == about);
         let changed = if is_same { Default::default() } else { self.set_about(turn, &id, about) };
-        self.refresh(turn, changed);
+        self.refresh(turn, changed, before);
 
         let rebalances = self.state.assignment_epoch < self.state.epoch;
         if !downgrades {

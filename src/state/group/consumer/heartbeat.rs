@@ -98,9 +98,10 @@ impl Group {
         let found = self.find(&heartbeat)?;
         self.check_new_regex(&heartbeat, &found)?;
         // Nothing is refused from here on, so that what is written is also answered for.
+        let before = self.regexes();
         let id = self.admit(turn, found);
         let changed = self.hear(turn, &id, &heartbeat);
-        self.refresh(turn, changed);
+        self.refresh(turn, changed, before);
         self.assign_if_due(turn);
         let moved = self.reconcile(turn, &id, changed.any(), heartbeat.owned.as_deref());
         let session_ms = self.session_timeout_ms(turn.cx);

@@ -43,7 +43,7 @@ use wire::coordinator_record::{GroupRecordKey, GroupRecordValue};
 
 use super::groups::Turn;
 use super::migration::Fate;
-use super::timers::{Due, Slot, Timers};
+use super::timers::{Deadline, Due, Slot, Timer, Timers};
 use super::{Cx, Record};
 use clocks::{Clocks, Ran};
 use member::MemberState;
@@ -56,6 +56,8 @@ pub(super) struct Group {
     id: Arc<str>,
     state: State,
     clocks: Clocks,
+    /// Set while somebody waits for the regexes to be looked at.
+    regexes_due: Deadline,
     /// When the topics are looked at again, if nobody says before that they changed.
     refresh_at_ms: u64,
     /// The metadata that last had topics that no regex has seen.
@@ -65,7 +67,8 @@ pub(super) struct Group {
 impl Group {
     pub(super) fn new(id: Arc<str>) -> Self {
         let clocks = Clocks::new(Arc::clone(&id));
-        Self { id, state: State::default(), clocks, refresh_at_ms: 0, topics_version: -1 }
+        let (state, regexes_due) = (State::default(), Deadline::default());
+        Self { id, state, clocks, regexes_due, refresh_at_ms: 0, topics_version: -1 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -103,6 +106,13 @@ impl Group {
 
     /// What was queued under `due` has come, if [`Timers::fires`] says so.
     pub(super) fn expire(&mut self, turn: &mut Turn<'_, '_>, slot: Slot, due: &Due) -> Fate {
+        if *due == Due::Regexes {
+            let timer = Timer { group: Arc::clone(&self.id), what: Due::Regexes };
+            if turn.timers.fires(&mut self.regexes_due, slot, &timer, turn.cx.now_ms) {
+                self.look_at_regexes(turn);
+            }
+            return Fate::Stays;
+        }
         let Some((id, ran)) = self.clocks.fired(turn.timers, slot, due, turn.cx.now_ms) else { return Fate::Stays };
         let Some(member) = self.state.members.get(&id) else { return Fate::Stays };
         if ran == Ran::Out || ran == Ran::OutAtEpoch(member.current.epoch) {
@@ -142,6 +152,7 @@ impl Group {
     /// Before the group is dropped.
     pub(super) fn cancel_timers(&mut self, timers: &mut Timers) {
         self.clocks.clear(timers);
+        timers.cancel(&mut self.regexes_due);
     }
 
     fn heard_of(&mut self, turn: &mut Turn<'_, '_>, id: &Arc<str>, session_ms: u64) {

@@ -1,7 +1,8 @@
 //! Topics by regular expression, as a member of a consumer group subscribes to them.
 //!
-//! Kafka evaluates patterns on another thread and lets the member wait; here one is evaluated as it comes, because a
-//! thousand topics are a matter of microseconds.
+//! As in Kafka, a heartbeat that brings a new pattern is answered before anybody looks which topics it matches: the member
+//! hears of them with a later one. Kafka leaves the work to another thread; here it is due at once, since a thousand topics
+//! are a matter of microseconds.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! A broker comes up: its registration, and who leads its partitions then.
+//! A broker comes up: its registration, and who leads its partitions then; and one loses log directories while it runs.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use wire::generated::unregister_broker_record::UnregisterBrokerRecord;
 use super::Decision;
 use crate::metadata::features::METADATA_VERSION;
 use crate::metadata::snapshot::broker_record;
-use crate::metadata::{Broker, Endpoint, Image, Partition};
+use crate::metadata::{Broker, Endpoint, Image, NO_LEADER, Partition, Topic};
 
 /// Directory ids below this have meanings of their own (KIP-858).
 const RESERVED_DIRECTORIES: u128 = 100;
@@ -181,15 +181,75 @@ pub fn unregister_broker(image: &Image, broker_id: i32, myself: i32) -> Result<V
     Ok(vec![UnregisterBrokerRecord { broker_id, broker_epoch: broker.epoch }.into()])
 }
 
-/// A broker came back as a new process: the partitions that it led, or that wait for it, get it as leader with a new
-/// leader epoch, so that clients notice what a crash may have cut off. One record for each, to be written in batches of
-/// at most [`RECORDS_PER_REQUEST_MAX`](super::RECORDS_PER_REQUEST_MAX).
-pub fn elect_after_restart(image: &Image, broker_id: i32) -> impl Iterator<Item = MetadataRecord> {
-    image.topics().flat_map(move |topic| {
-        let partitions = topic.partitions.iter().zip(0..);
-        let led = partitions.filter(move |(partition, _)| may_lead(partition, broker_id));
-        led.map(move |(partition, index)| election(topic.id, index, partition, broker_id).into())
+/// Log directories of a broker have failed while it runs: its registration goes on with those that are left (KIP-858,
+/// `ReplicationControlManager.handleDirectoriesOffline`). `None`: it has registered none of them. See [`resign`].
+pub fn directories_failed(image: &Image, broker_id: i32, failed: &[Uuid]) -> Option<MetadataRecord> {
+    let broker = image.broker(broker_id)?;
+    let left: Vec<Uuid> = broker.log_dirs.iter().copied().filter(|dir| !failed.contains(dir)).collect();
+    // An empty list would say that nothing changes.
+    if left.len() == broker.log_dirs.len() || left.is_empty() {
+        return None;
+    }
+    let record = BrokerRegistrationChangeRecord {
+        broker_id,
+        broker_epoch: broker.epoch,
+        log_dirs: left,
+        ..BrokerRegistrationChangeRecord::default()
+    };
+    Some(record.into())
+}
+
+/// The partitions that a broker leads and can't serve any more get no leader: there is no other replica here that could
+/// lead. One record for each, as in [`elect_after_restart`].
+pub fn resign<'a>(
+    image: &'a Image,
+    broker_id: i32,
+    is_lost: &'a dyn Fn(&Topic, i32) -> bool,
+) -> impl Iterator<Item = MetadataRecord> + 'a {
+    let has_elr = image.has_elr();
+    each_partition(image).filter_map(move |(topic, index, partition)| {
+        let lost = partition.leader == broker_id && is_lost(topic, index);
+        lost.then(|| resignation(topic.id, index, partition, has_elr).into())
     })
+}
+
+/// The last of the ISR stays in it, unless it may be found among the eligible leaders (KIP-966).
+fn resignation(topic_id: Uuid, partition_id: i32, partition: &Partition, has_elr: bool) -> PartitionChangeRecord {
+    let mut record = PartitionChangeRecord { partition_id, topic_id, leader: NO_LEADER, ..Default::default() };
+    if has_elr {
+        let mut eligible = partition.eligible_leader_replicas.clone();
+        eligible.extend(partition.isr.iter().filter(|id| !partition.eligible_leader_replicas.contains(id)));
+        record.isr = Some(Vec::new());
+        record.eligible_leader_replicas = Some(eligible);
+        record.last_known_elr = Some(vec![partition.leader]);
+    }
+    record
+}
+
+/// A broker came back as a new process: the partitions that it led, or that wait for it, get it as leader with a new
+/// leader epoch, so that clients notice what a crash may have cut off; those that are lost there get none. One record for
+/// each, to be written in batches of at most [`RECORDS_PER_REQUEST_MAX`](super::RECORDS_PER_REQUEST_MAX).
+pub fn elect_after_restart<'a>(
+    image: &'a Image,
+    broker_id: i32,
+    is_lost: &'a dyn Fn(&Topic, i32) -> bool,
+) -> impl Iterator<Item = MetadataRecord> + 'a {
+    let has_elr = image.has_elr();
+    each_partition(image).filter_map(move |(topic, index, partition)| {
+        if !may_lead(partition, broker_id) {
+            return None;
+        }
+        let record = match is_lost(topic, index) {
+            false => election(topic.id, index, partition, broker_id),
+            true if partition.leader == broker_id => resignation(topic.id, index, partition, has_elr),
+            true => return None,
+        };
+        Some(record.into())
+    })
+}
+
+fn each_partition(image: &Image) -> impl Iterator<Item = (&Topic, i32, &Partition)> {
+    image.topics().flat_map(|topic| topic.partitions.iter().zip(0..).map(|(it, index)| (topic.as_ref(), index, it)))
 }
 
 fn may_lead(partition: &Partition, broker_id: i32) -> bool {
@@ -214,4 +274,44 @@ fn election(topic_id: Uuid, partition_id: i32, partition: &Partition, broker_id:
         record.last_known_elr = Some(Vec::new());
     }
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::Uuid;
+
+    use super::*;
+    use crate::metadata::tests::{Cluster, registration};
+
+    #[test]
+    fn registrations_are_checked() {
+        let c = Cluster::with_brokers(&[1]);
+        let check = |change: &dyn Fn(&mut Registration)| {
+            let mut it = registration(2);
+            change(&mut it);
+            register_broker(c.image(), it, 50).unwrap_err()
+        };
+        assert_eq!(check(&|it| it.log_dirs.clear()), RegistrationError::NoDirectory);
+        assert_eq!(check(&|it| it.log_dirs = vec![Uuid(1)]), RegistrationError::ReservedDirectory(Uuid(1)));
+        assert_eq!(check(&|it| it.log_dirs = vec![Uuid(900); 2]), RegistrationError::DuplicateDirectory(Uuid(900)));
+        let foreign = RegistrationError::ForeignDirectory { directory: Uuid(701), broker: 1 };
+        assert_eq!(check(&|it| it.log_dirs = vec![Uuid(701)]), foreign);
+        assert_eq!(check(&|it| it.features.clear()), RegistrationError::NoMetadataVersion);
+        let unsupported =
+            RegistrationError::UnsupportedFeature { name: "metadata.version".into(), level: 30, min: 7, max: 29 };
+        assert_eq!(check(&|it| it.features = vec![("metadata.version".into(), 7, 29)]).to_string(), {
+            let other = RegistrationError::UnsupportedFeature {
+                name: "eligible.leader.replicas.version".into(),
+                level: 1,
+                min: 0,
+                max: 0,
+            };
+            other.to_string()
+        });
+        let only_metadata = |it: &mut Registration| {
+            let version = it.features.iter_mut().find(|feature| feature.0 == "metadata.version").unwrap();
+            version.2 = 29;
+        };
+        assert_eq!(check(&only_metadata), unsupported);
+    }
 }

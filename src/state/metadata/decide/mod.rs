@@ -5,6 +5,7 @@
 
 mod brokers;
 mod configs;
+mod directories;
 mod features;
 mod partitions;
 mod producer_ids;
@@ -16,13 +17,14 @@ use std::fmt;
 use wire::generated::metadata_record::MetadataRecord;
 
 pub use brokers::{
-    Registration, RegistrationError, UnregisterError, elect_after_restart, register_broker, unfence_broker,
-    unregister_broker,
+    Registration, RegistrationError, UnregisterError, directories_failed, elect_after_restart, register_broker, resign,
+    unfence_broker, unregister_broker,
 };
 pub use configs::{
     AlterConfigAnswers, AlterConfigError, AlterConfigs, AlterOp, AlterResource, ConfigRefusal, ConfigRules, OpType,
     alter_configs, incremental_alter_configs,
 };
+pub use directories::{AssignedDirectory, assign_directories};
 pub use features::{
     FeatureError, FeatureRefusal, FeatureRules, FeatureUpdate, FeaturesUpdated, UpgradeType, update_features,
 };

@@ -1,9 +1,10 @@
 use wire::Uuid;
 use wire::generated::metadata_record::MetadataRecord;
+use wire::generated::partition_change_record::PartitionChangeRecord;
 
 use super::*;
 use crate::metadata::tests::{Cluster, Rules, registration, topic};
-use crate::metadata::{ConfigResource, PlacementError, ResourceType, TopicNameError};
+use crate::metadata::{ConfigResource, Image, Partition, PlacementError, ResourceType, Topic, TopicNameError};
 
 fn names(records: &[MetadataRecord]) -> Vec<&'static str> {
     records.iter().map(MetadataRecord::name).collect()
@@ -342,18 +343,82 @@ fn a_broker_registers_comes_up_and_leads_again() {
     assert!(c.image().broker(1).unwrap().fenced);
     c.write(unfence_broker(c.image(), 1));
     assert!(unfence_broker(c.image(), 1).is_empty());
-    let elected: Vec<_> = elect_after_restart(c.image(), 1).collect();
+    let elected: Vec<_> = elect_after_restart(c.image(), 1, &nothing_is_lost).collect();
     assert_eq!(names(&elected), ["PartitionChangeRecord", "PartitionChangeRecord"]);
     c.write(elected);
     for partition in &c.image().topic("t").unwrap().partitions {
         assert_eq!((partition.leader, partition.leader_epoch, &partition.isr[..]), (1, 1, &[1][..]));
     }
-    assert_eq!(elect_after_restart(c.image(), 2).count(), 0);
+    assert_eq!(elect_after_restart(c.image(), 2, &nothing_is_lost).count(), 0);
+}
+
+fn nothing_is_lost(_: &Topic, _: i32) -> bool {
+    false
+}
+
+/// The only broker has two directories, and each has a partition.
+#[test]
+fn nobody_leads_what_lies_in_a_failed_directory() {
+    let mut c = Cluster::new();
+    let (kept, failed) = (Uuid(701), Uuid(702));
+    let two = Registration { log_dirs: vec![kept, failed], ..registration(1) };
+    c.write(register_broker(c.image(), two.clone(), 40).unwrap().records);
+    c.write(unfence_broker(c.image(), 1));
+    c.create(&[topic("t", 2, 1)]);
+    let topic_id = c.image().topic("t").unwrap().id;
+    let moved = |partition_id, dir| PartitionChangeRecord {
+        partition_id,
+        topic_id,
+        directories: Some(vec![dir]),
+        ..Default::default()
+    };
+    c.write(vec![moved(0, kept).into(), moved(1, failed).into()]);
+
+    assert_eq!(directories_failed(c.image(), 1, &[Uuid(703)]), None);
+    assert_eq!(directories_failed(c.image(), 1, &[kept, failed]), None, "with the last the broker ends");
+    c.write(directories_failed(c.image(), 1, &[failed]).into_iter().collect());
+    let broker = c.image().broker(1).unwrap();
+    assert_eq!((&broker.log_dirs[..], broker.fenced), (&[kept][..], false));
+    let is_lost = |image: &Image| {
+        let image = image.clone();
+        move |topic: &Topic, index: i32| {
+            let dir = topic.partitions[index as usize].directory_of(1).unwrap();
+            !image.broker(1).unwrap().has_online_dir(dir)
+        }
+    };
+    let before = c.image().clone();
+    c.write(resign(&before, 1, &is_lost(&before)).collect());
+    let text = |c: &Cluster| -> Vec<String> {
+        let partitions = c.image().topic("t").unwrap().partitions.iter();
+        let one = |it: &Partition| {
+            let (elr, last) = (&it.eligible_leader_replicas, &it.last_known_elr);
+            let offline = c.image().offline_replicas(it);
+            format!("{} {} {:?} {elr:?} {last:?} {offline:?}", it.leader, it.leader_epoch, it.isr)
+        };
+        partitions.map(one).collect()
+    };
+    assert_eq!(text(&c), ["1 0 [1] [] [] []", "-1 1 [] [1] [1] [1]"]);
+    let before = c.image().clone();
+    assert_eq!(resign(&before, 1, &is_lost(&before)).count(), 0, "once");
+
+    // A restart without the directory changes nothing for what lies there; one with it does.
+    for (log_dirs, expected) in [
+        (vec![kept], ["1 1 [1] [] [] []", "-1 1 [] [1] [1] [1]"]),
+        (vec![kept, failed], ["1 2 [1] [] [] []", "1 2 [1] [] [] []"]),
+        // And one that loses it while the broker is down.
+        (vec![kept], ["1 3 [1] [] [] []", "-1 3 [] [1] [1] [1]"]),
+    ] {
+        let again = Registration { incarnation_id: Uuid(99), log_dirs, ..two.clone() };
+        c.write(register_broker(c.image(), again, 500).unwrap().records);
+        c.write(unfence_broker(c.image(), 1));
+        let before = c.image().clone();
+        c.write(elect_after_restart(&before, 1, &is_lost(&before)).collect());
+        assert_eq!(text(&c), expected);
+    }
 }
 
 #[test]
 fn a_leader_left_out_of_the_isr_is_found_again() {
-    use wire::generated::partition_change_record::PartitionChangeRecord;
     let mut c = Cluster::with_brokers(&[1, 2]);
     c.create(&[topic("t", 2, 2)]);
     let topic_id = c.image().topic("t").unwrap().id;
@@ -367,45 +432,13 @@ fn a_leader_left_out_of_the_isr_is_found_again() {
         ..Default::default()
     };
     c.write(vec![lost(0, &[1, 2], &[]).into(), lost(1, &[], &[1]).into()]);
-    c.write(elect_after_restart(c.image(), 1).collect());
+    c.write(elect_after_restart(c.image(), 1, &nothing_is_lost).collect());
     let partitions = &c.image().topic("t").unwrap().partitions;
     let text: Vec<String> = partitions
         .iter()
         .map(|it| format!("{} {:?} {:?} {}", it.leader, it.isr, it.eligible_leader_replicas, it.leader_recovery_state))
         .collect();
     assert_eq!(text, ["1 [1] [2] 0", "1 [1] [] 1"]);
-}
-
-#[test]
-fn registrations_are_checked() {
-    let c = Cluster::with_brokers(&[1]);
-    let check = |change: &dyn Fn(&mut Registration)| {
-        let mut it = registration(2);
-        change(&mut it);
-        register_broker(c.image(), it, 50).unwrap_err()
-    };
-    assert_eq!(check(&|it| it.log_dirs.clear()), RegistrationError::NoDirectory);
-    assert_eq!(check(&|it| it.log_dirs = vec![Uuid(1)]), RegistrationError::ReservedDirectory(Uuid(1)));
-    assert_eq!(check(&|it| it.log_dirs = vec![Uuid(900); 2]), RegistrationError::DuplicateDirectory(Uuid(900)));
-    let foreign = RegistrationError::ForeignDirectory { directory: Uuid(701), broker: 1 };
-    assert_eq!(check(&|it| it.log_dirs = vec![Uuid(701)]), foreign);
-    assert_eq!(check(&|it| it.features.clear()), RegistrationError::NoMetadataVersion);
-    let unsupported =
-        RegistrationError::UnsupportedFeature { name: "metadata.version".into(), level: 30, min: 7, max: 29 };
-    assert_eq!(check(&|it| it.features = vec![("metadata.version".into(), 7, 29)]).to_string(), {
-        let other = RegistrationError::UnsupportedFeature {
-            name: "eligible.leader.replicas.version".into(),
-            level: 1,
-            min: 0,
-            max: 0,
-        };
-        other.to_string()
-    });
-    let only_metadata = |it: &mut Registration| {
-        let version = it.features.iter_mut().find(|feature| feature.0 == "metadata.version").unwrap();
-        version.2 = 29;
-    };
-    assert_eq!(check(&only_metadata), unsupported);
 }
 
 #[test]
