@@ -1,5 +1,6 @@
-//! AlterReplicaLogDirs (key 34, KIP-113): has replicas lie in other log directories (`ReplicaManager.alterReplicaLogDirs`). And the
-//! task that goes on with a shard's moves, which takes to the controller what they need of it.
+//! AlterReplicaLogDirs (key 34, KIP-113): has replicas lie in other log directories
+//! (`ReplicaManager.alterReplicaLogDirs`). And the task that goes on with a shard's moves, which takes to the
+//! controller what they need of it.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -133,8 +134,8 @@ impl Api {
         }
     }
 
-    /// At start: has the metadata name the directories in which partitions were found, then goes on with moves that the last stop
-    /// interrupted.
+    /// At start: has the metadata name the directories in which partitions were found, then goes on with moves that the
+    /// last stop interrupted.
     pub async fn settle_directories(&self) {
         for misplaced in self.partitions.misplaced(self.settings.node_id).chunks(RECORDS_PER_REQUEST_MAX) {
             if !self.assign(misplaced.to_vec()).await {

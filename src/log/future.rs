@@ -1,9 +1,10 @@
-//! The files of a future replica: how a log gets into another log directory (Kafka's `LogManager.replaceCurrentWithFutureLog`,
-//! `recoverAbandonedFutureLogs`). What comes next is decided in `state::future_replica`; the functions here are its steps.
-//! They block, so a worker thread runs them, and keep nothing between one another.
+//! The files of a future replica: how a log gets into another log directory (Kafka's
+//! `LogManager.replaceCurrentWithFutureLog`, `recoverAbandonedFutureLogs`). What comes next is decided in
+//! `state::future_replica`; the functions here are its steps. They block, so a worker thread runs them, and keep
+//! nothing between one another.
 //!
-//! A segment is copied as it is and dated as it is. One of the same size and date on both sides is the same, so a move that
-//! was interrupted goes on behind its whole segments.
+//! A segment is copied as it is and dated as it is. One of the same size and date on both sides is the same, so a move
+//! that was interrupted goes on behind its whole segments.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -67,7 +68,8 @@ impl MoveError {
 }
 
 impl Dirs {
-    /// Which of `closed` (base and size) an earlier move has brought over whole. Everything else of segments is removed.
+    /// Which of `closed` (base and size) an earlier move has brought over whole. Everything else of segments is
+    /// removed.
     pub fn survey(&self, closed: &[(i64, u64)]) -> Result<Vec<(i64, u64)>, MoveError> {
         let mut whole = Vec::new();
         for base in bases(&self.future).map_err(MoveError::Future)? {
@@ -91,8 +93,9 @@ impl Dirs {
         target.sync_data().map_err(future("sync", target.path()))
     }
 
-    /// Brings the indexes and the snapshot of a segment over whose `.log` is there, and all of it to the disk. The date of the
-    /// `.log`, by which records without timestamps are kept, comes last: it says that the segment is whole. Returns the bytes.
+    /// Brings the indexes and the snapshot of a segment over whose `.log` is there, and all of it to the disk. The date
+    /// of the `.log`, by which records without timestamps are kept, comes last: it says that the segment is whole.
+    /// Returns the bytes.
     pub fn finish(&self, base: i64) -> Result<u64, MoveError> {
         let mut bytes = 0;
         for suffix in [INDEX, TIME_INDEX, TXN_INDEX, SNAPSHOT] {
@@ -110,9 +113,10 @@ impl Dirs {
         paths.try_for_each(|path| remove(&path)).map_err(MoveError::Future)
     }
 
-    /// Brings over what is left once the current replica rests: indexes of the active segment, snapshots, leader epochs. All
-    /// of it is on the disk then, and what is not there as it should be is an error. Producers wait for this, so nothing is
-    /// synced that was synced before, and no date of a segment that will be dated by its next append.
+    /// Brings over what is left once the current replica rests: indexes of the active segment, snapshots, leader
+    /// epochs. All of it is on the disk then, and what is not there as it should be is an error. Producers wait for
+    /// this, so nothing is synced that was synced before, and no date of a segment that will be dated by its next
+    /// append.
     pub fn seal(&self, seal: &Seal) -> Result<(), MoveError> {
         let Some(active) = seal.segments.last() else { return Err(MoveError::Gone) };
         let (offsets, times) = seal.active_index_bytes;
@@ -128,8 +132,8 @@ impl Dirs {
         sync_dir(&self.future).map_err(MoveError::Future)
     }
 
-    /// Renames both: the current replica's directory away, the future's into its place. Between the two there is neither, and a
-    /// start goes by what the metadata says ([`recover`]). Returns where the old directory went.
+    /// Renames both: the current replica's directory away, the future's into its place. Between the two there is
+    /// neither, and a start goes by what the metadata says ([`recover`]). Returns where the old directory went.
     ///
     /// Errors: after one of `Future` all is as it was; after one of `Current` the old directory can't be used any more.
     pub fn promote(&self, unique: u128) -> Result<PathBuf, MoveError> {
@@ -168,7 +172,8 @@ impl Dirs {
         matches!((found(&self.current), found(&self.future)), (Ok(current), Ok(future)) if current == future)
     }
 
-    /// Copies a whole file if it is there, or its first `bytes`, to the disk and with its date. Returns how many bytes it has.
+    /// Copies a whole file if it is there, or its first `bytes`, to the disk and with its date. Returns how many bytes
+    /// it has.
     fn copy_whole(&self, base: i64, suffix: &str, bytes: Option<u64>) -> Result<u64, MoveError> {
         let Some(source) = self.open_source(base, suffix)? else { return Ok(0) };
         let found = source.len().map_err(current("read", source.path()))?;
@@ -235,8 +240,8 @@ fn take_place(future: &Path) -> Result<PathBuf, LogError> {
     rename_to(future, partition_dir)
 }
 
-/// A future replica of which the metadata says that it is the partition: a crash came between renames, or before them. Brings
-/// the renames to their end, durably.
+/// A future replica of which the metadata says that it is the partition: a crash came between renames, or before them.
+/// Brings the renames to their end, durably.
 pub fn recover(future: &Path) -> Result<(), LogError> {
     sync_parent(&take_place(future)?)
 }
@@ -305,8 +310,8 @@ impl Log {
         self.appends.is_idle()
     }
 
-    /// About where a copy ends that has `size` bytes of the segment at `base`; never behind its true end by more than an index
-    /// entry.
+    /// About where a copy ends that has `size` bytes of the segment at `base`; never behind its true end by more than
+    /// an index entry.
     pub fn offset_at(&self, base: i64, size: u64) -> i64 {
         let segment = self.segments().find(|segment| segment.base() == base);
         match segment {

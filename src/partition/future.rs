@@ -1,5 +1,5 @@
-//! What a partition knows of its way to another log directory: the future replica, appends that wait, and what it is asked
-//! meanwhile.
+//! What a partition knows of its way to another log directory: the future replica, appends that wait, and what it is
+//! asked meanwhile.
 
 use std::path::{Path, PathBuf};
 
@@ -121,7 +121,8 @@ impl Partition {
         self.moving.as_deref_mut().filter(|moving| moving.dir == dir)
     }
 
-    /// The move is over, one way or the other: the appends that waited for that. A move that is wanted next stays known.
+    /// The move is over, one way or the other: the appends that waited for that. A move that is wanted next stays
+    /// known.
     pub(super) fn end_move(&mut self) -> Vec<Late> {
         let Some(moving) = &mut self.moving else { return Vec::new() };
         moving.future = None;

@@ -1,10 +1,10 @@
 //! Moving replicas of this shard's to other log directories (KIP-113; Kafka's `ReplicaManager.alterReplicaLogDirs`,
-//! `ReplicaAlterLogDirsThread`). What comes next is decided in `state::future_replica`, the files are `log::future`'s; here
-//! steps are taken, one move at a time, each on a worker thread. What the controller is to do is an [`Ask`], which the API's
-//! task takes to it.
+//! `ReplicaAlterLogDirsThread`). What comes next is decided in `state::future_replica`, the files are `log::future`'s;
+//! here steps are taken, one move at a time, each on a worker thread. What the controller is to do is an [`Ask`], which
+//! the API's task takes to it.
 //!
-//! While a partition is held its appends wait (`future`), before they get offsets, and its files are left alone: the log is the same
-//! in both directories when they are renamed.
+//! While a partition is held its appends wait (`future`), before they get offsets, and its files are left alone: the
+//! log is the same in both directories when they are renamed.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::log::future::{Dirs, MoveError};
 use crate::log::{Doomed, NewPartition, create_directories, future_dir, partition_metadata, sync_parents};
 use crate::metrics::log as lines;
 
-/// Bytes copied at a time, and the most that is copied while appends are held. Each piece is synced, so no more than this
-/// waits for the device because of a move.
+/// Bytes copied at a time, and the most that is copied while appends are held. Each piece is synced, so no more than
+/// this waits for the device because of a move.
 const PIECE_BYTES: u64 = 8 * 1024 * 1024;
 const PIECE_BYTES_MIN: u64 = 4096;
 /// How soon a changed throttle counts.
@@ -53,8 +53,8 @@ struct Step {
 }
 
 impl Partitions {
-    /// Has the replica lie in `directory` sooner or later: begins a move, turns one that runs to there, or cancels it where the
-    /// replica lies there already. When this returns a crash does not make it forgotten.
+    /// Has the replica lie in `directory` sooner or later: begins a move, turns one that runs to there, or cancels it
+    /// where the replica lies there already. When this returns a crash does not make it forgotten.
     pub async fn alter_log_dir(self: &Rc<Self>, id: PartitionId, directory: usize) -> Result<(), AlterDirError> {
         let parent = self.directories.get(directory).path.clone();
         let asked = self.with(&id, |partition| {
@@ -97,7 +97,8 @@ impl Partitions {
         Ok(())
     }
 
-    /// True if there is a move to go on with and nobody is at it: the caller is now, until [`move_on`](Self::move_on) says `None`.
+    /// True if there is a move to go on with and nobody is at it: the caller is now, until [`move_on`](Self::move_on)
+    /// says `None`.
     pub fn begin_moving(&self) -> bool {
         let mut any = false;
         self.each(|partition| any |= partition.moving.is_some());
@@ -363,7 +364,8 @@ impl Partitions {
         }
     }
 
-    /// Moves that the last stop interrupted go on. What belongs to no partition of the image, or to one that has arrived, is removed.
+    /// Moves that the last stop interrupted go on. What belongs to no partition of the image, or to one that has
+    /// arrived, is removed.
     pub(super) fn adopt_futures(&self, image: &Image) {
         for (index, directory) in self.directories.online() {
             for found in directory.futures.iter().filter(|found| found.path.exists()) {

@@ -1,5 +1,5 @@
-//! Replicas that move between log directories: while they are written and read, slowly enough to be seen, and through every
-//! place where the broker may be killed.
+//! Replicas that move between log directories: while they are written and read, slowly enough to be seen, and through
+//! every place where the broker may be killed.
 
 mod crashes;
 mod site;

@@ -231,7 +231,8 @@ pub(super) fn alter(connection: &mut Connection, topic: &str, partition: i32, pa
     response.results[0].partitions[0].error_code
 }
 
-/// Error code and base offset of a record with a value of so many bytes. `sequence`: an idempotent producer's id and number.
+/// Error code and base offset of a record with a value of so many bytes. `sequence`: an idempotent producer's id and
+/// number.
 pub(super) fn produce(
     connection: &mut Connection,
     number: u64,
