@@ -13,10 +13,15 @@ use wire::{Encoder, Message, Records, Uuid};
 pub(crate) const SCAN_LIMIT: usize = 16 << 20;
 
 pub(crate) fn batch(records: usize, value_size: usize, codec: Codec) -> Vec<u8> {
+    batch_at(1, records, value_size, codec)
+}
+
+/// All records have the same timestamp.
+pub(crate) fn batch_at(timestamp: i64, records: usize, value_size: usize, codec: Codec) -> Vec<u8> {
     let value: Vec<u8> = (0..value_size).map(|i| b"0123456789abcdef"[(i * i + 7) % 16]).collect();
     let mut builder = BatchBuilder::new(0).codec(codec, codec.default_level());
     for _ in 0..records {
-        builder.push(1, Some(b"key"), Some(&value), &[]).expect("the batch is small");
+        builder.push(timestamp, Some(b"key"), Some(&value), &[]).expect("the batch is small");
     }
     builder.finish(&mut Scratch::new())
 }
@@ -70,16 +75,26 @@ impl TempLog {
     }
 
     /// Stages so many copies of a batch and writes them at once.
-    pub(crate) fn append(&mut self, batch: &[u8], copies: usize, timestamp: i64) {
+    pub(crate) fn append(&mut self, batch: &[u8], copies: usize) {
         let header = view(batch).header;
         let chunk = Chunk::from(batch.to_vec());
         let offset_delta_of_max = header.last_offset_delta;
-        let meta = StageMeta { leader_epoch: 0, append_time: None, max_timestamp: timestamp, offset_delta_of_max };
+        let max_timestamp = header.max_timestamp;
+        let meta = StageMeta { leader_epoch: 0, append_time: None, max_timestamp, offset_delta_of_max };
         for _ in 0..copies {
             self.log.stage(chunk.clone(), &header, meta, 0).expect("the log takes it");
         }
         assert!(matches!(self.log.flush(&Files::inline(), 0), Flush::Done));
     }
+}
+
+/// Hundreds of batches of 1 KiB, a hundred of them of each millisecond.
+pub(crate) fn long_log(hundreds: i64) -> TempLog {
+    let mut temporary = TempLog::create("long");
+    for n in 0..hundreds {
+        temporary.append(&batch_at(n, 1, 1024, Codec::None), 100);
+    }
+    temporary
 }
 
 impl Drop for TempLog {

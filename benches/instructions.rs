@@ -5,7 +5,7 @@
 
 mod fixtures;
 
-use fixtures::{SCAN_LIMIT, TempLog, batch, fetch_request, produce_request, view};
+use fixtures::{SCAN_LIMIT, TempLog, batch, fetch_request, long_log, produce_request, view};
 use std::hint::black_box;
 use wire::fetch_walk::FetchWalk;
 use wire::generated::fetch_request::FetchRequest;
@@ -16,6 +16,8 @@ use wire::{Decoder, Message};
 
 /// How often a workload runs; `cargo x instructions` divides by it.
 const TIMES: usize = 100;
+/// Of batches in the log that is read.
+const HUNDREDS: i64 = 200;
 
 type Work = Box<dyn FnMut()>;
 
@@ -68,14 +70,14 @@ const WORKLOADS: &[(&str, Make)] = &[
     ("append-1", || appending(1)),
     ("append-64-joined", || appending(64)),
     ("plan-read-newest", || {
-        let temporary = long_log();
+        let temporary = long_log(HUNDREDS);
         let end = temporary.log.log_end_offset();
         Box::new(move || {
             black_box(temporary.log.plan_read(black_box(end - 1), end, 1 << 20, true).expect("it is there"));
         })
     }),
     ("plan-read-old", || {
-        let temporary = long_log();
+        let temporary = long_log(HUNDREDS);
         let end = temporary.log.log_end_offset();
         let mut offset = 0;
         Box::new(move || {
@@ -84,7 +86,7 @@ const WORKLOADS: &[(&str, Make)] = &[
         })
     }),
     ("offset-for-timestamp", || {
-        let temporary = long_log();
+        let temporary = long_log(HUNDREDS);
         Box::new(move || {
             black_box(temporary.log.offset_for_timestamp(black_box(100)).expect("the index is sound"));
         })
@@ -102,16 +104,7 @@ fn scanning(records: usize, value_size: usize, codec: Codec) -> Work {
 fn appending(copies: usize) -> Work {
     let mut temporary = TempLog::create("append");
     let bytes = batch(1, 1024, Codec::None);
-    Box::new(move || temporary.append(&bytes, copies, 1))
-}
-
-fn long_log() -> TempLog {
-    let mut temporary = TempLog::create("long");
-    let bytes = batch(1, 1024, Codec::None);
-    for n in 0..200 {
-        temporary.append(&bytes, 100, n);
-    }
-    temporary
+    Box::new(move || temporary.append(&bytes, copies))
 }
 
 /// Collected by its name: neither inlined nor generic.

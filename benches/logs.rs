@@ -1,6 +1,6 @@
 //! What a log costs beside its bytes: batches of one wake joined into one write, look-ups in an index, the plan of a read.
 
-use crate::fixtures::{TempLog, batch, fetch_request};
+use crate::fixtures::{TempLog, batch, fetch_request, long_log};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use std::hint::black_box;
 use wire::Decoder;
@@ -9,8 +9,8 @@ use wire::fetch_walk::FetchWalk;
 use wire::generated::fetch_request::FetchRequest;
 use wire::records::Codec;
 
-/// Batches of 1 KiB in the log that is read: some 10,000 entries of its index.
-const BATCHES: usize = 50_000;
+/// Of batches of 1 KiB in the log that is read: some 10,000 entries of its index.
+const HUNDREDS: i64 = 500;
 
 /// As many batches of 1 KiB as one wake brings; the write is the kernel's and the page cache's part of it.
 pub(crate) fn joined_append(c: &mut Criterion) {
@@ -19,22 +19,13 @@ pub(crate) fn joined_append(c: &mut Criterion) {
     for copies in [1, 8, 64] {
         let mut temporary = TempLog::create("append");
         group.throughput(Throughput::Elements(copies as u64));
-        group.bench_function(BenchmarkId::new("joined", copies), |b| b.iter(|| temporary.append(&bytes, copies, 1)));
+        group.bench_function(BenchmarkId::new("joined", copies), |b| b.iter(|| temporary.append(&bytes, copies)));
     }
-}
-
-fn long_log() -> TempLog {
-    let mut temporary = TempLog::create("long");
-    let bytes = batch(1, 1024, Codec::None);
-    for n in 0..BATCHES / 100 {
-        temporary.append(&bytes, 100, n as i64);
-    }
-    temporary
 }
 
 pub(crate) fn lookup(c: &mut Criterion) {
     let mut group = c.benchmark_group("lookup");
-    let temporary = long_log();
+    let temporary = long_log(HUNDREDS);
     let end = temporary.log.log_end_offset();
     // Newest: what was appended last is remembered. Old: through the index, and the header of the batch there.
     let mut offset = 0;
@@ -55,7 +46,7 @@ pub(crate) fn lookup(c: &mut Criterion) {
 /// A fetch of many partitions as far as it is the same for every one: walk the request, plan the read.
 pub(crate) fn fetch_plan(c: &mut Criterion) {
     let mut group = c.benchmark_group("fetch");
-    let temporary = long_log();
+    let temporary = long_log(HUNDREDS);
     let end = temporary.log.log_end_offset();
     for partitions in [1, 100] {
         let body = fetch_request(partitions);

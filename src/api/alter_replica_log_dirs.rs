@@ -1,11 +1,14 @@
-//! AlterReplicaLogDirs (key 34, KIP-113): has replicas lie in other log directories (`ReplicaManager.alterReplicaLogDirs`). And the
-//! task that goes on with a shard's moves, which takes to the controller what they need of it.
+//! AlterReplicaLogDirs (key 34, KIP-113): has replicas lie in other log directories
+//! (`ReplicaManager.alterReplicaLogDirs`). And the task that goes on with a shard's moves, which takes to the
+//! controller what they need of it.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use shards::{Lane, ShardId};
+use state::metadata::decide::RECORDS_PER_REQUEST_MAX;
 use wire::ErrorCode;
+use wire::Uuid;
 use wire::generated::alter_replica_log_dirs_request::AlterReplicaLogDirsRequest;
 use wire::generated::alter_replica_log_dirs_response::{
     AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult, AlterReplicaLogDirsResponse,
@@ -131,17 +134,18 @@ impl Api {
         }
     }
 
-    /// At start: has the metadata name the directories in which partitions were found, then goes on with moves that the last stop
-    /// interrupted.
+    /// At start: has the metadata name the directories in which partitions were found, then goes on with moves that the
+    /// last stop interrupted.
     pub async fn settle_directories(&self) {
-        let misplaced = self.partitions.misplaced(self.settings.node_id);
-        if !misplaced.is_empty() && !self.assign(misplaced).await {
-            crate::metrics::log::error(format_args!("the metadata does not say where all partitions lie"));
+        for misplaced in self.partitions.misplaced(self.settings.node_id).chunks(RECORDS_PER_REQUEST_MAX) {
+            if !self.assign(misplaced.to_vec()).await {
+                crate::metrics::log::error(format_args!("the metadata does not say where all partitions lie"));
+            }
         }
         self.move_replicas().await;
     }
 
-    async fn assign(&self, directories: Vec<(PartitionId, wire::Uuid)>) -> bool {
+    async fn assign(&self, directories: Vec<(PartitionId, Uuid)>) -> bool {
         let reply = self.router.control(ControlRequest::AssignDirectories(directories)).await;
         matches!(reply, ControlReply::Done)
     }

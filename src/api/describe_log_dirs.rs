@@ -1,5 +1,5 @@
-//! DescribeLogDirs (key 35, KIP-113): which partitions lie in which log directory, and how large they are; also those on their way to
-//! one.
+//! DescribeLogDirs (key 35, KIP-113): which partitions lie in which log directory, and how large they are; also those
+//! on their way to one.
 
 use std::collections::BTreeMap;
 use std::path::Path;

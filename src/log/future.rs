@@ -1,9 +1,10 @@
-//! The files of a future replica: how a log gets into another log directory (Kafka's `LogManager.replaceCurrentWithFutureLog`,
-//! `recoverAbandonedFutureLogs`). What comes next is decided in `state::future_replica`; the functions here are its steps.
-//! They block, so a worker thread runs them, and keep nothing between one another.
+//! The files of a future replica: how a log gets into another log directory (Kafka's
+//! `LogManager.replaceCurrentWithFutureLog`, `recoverAbandonedFutureLogs`). What comes next is decided in
+//! `state::future_replica`; the functions here are its steps. They block, so a worker thread runs them, and keep
+//! nothing between one another.
 //!
-//! A segment is copied as it is and dated as it is. One of the same size and date on both sides is the same, so a move that
-//! was interrupted goes on behind its whole segments.
+//! A segment is copied as it is and dated as it is. One of the same size and date on both sides is the same, so a move
+//! that was interrupted goes on behind its whole segments.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -57,8 +58,18 @@ pub struct Seal {
     pub epochs: Vec<EpochEntry>,
 }
 
+impl MoveError {
+    /// The new directory has no room for the replica; nothing else is wrong with it.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let Self::Future(LogError::Io { error, .. }) = self else { return false };
+        [StorageFull, QuotaExceeded, FileTooLarge].contains(&error.kind())
+    }
+}
+
 impl Dirs {
-    /// Which of `closed` (base and size) an earlier move has brought over whole. Everything else of segments is removed.
+    /// Which of `closed` (base and size) an earlier move has brought over whole. Everything else of segments is
+    /// removed.
     pub fn survey(&self, closed: &[(i64, u64)]) -> Result<Vec<(i64, u64)>, MoveError> {
         let mut whole = Vec::new();
         for base in bases(&self.future).map_err(MoveError::Future)? {
@@ -75,19 +86,23 @@ impl Dirs {
     pub fn copy(&self, base: i64, from: u64, upto: u64) -> Result<(), MoveError> {
         let source = self.open_source(base, LOG)?.ok_or(MoveError::Gone)?;
         let target = self.open_target(base, LOG)?;
-        target.set_len(from).map_err(future("truncate", target.path()))?;
+        if target.len().map_err(future("open", target.path()))? > from {
+            target.set_len(from).map_err(future("truncate", target.path()))?;
+        }
         copy_bytes(&source, &target, from, upto)?;
         target.sync_data().map_err(future("sync", target.path()))
     }
 
-    /// Brings the indexes and the snapshot of a segment over whose `.log` is there, and all of it to the disk. The date of the
-    /// `.log`, by which records without timestamps are kept, comes last: it says that the segment is whole. Returns the bytes.
+    /// Brings the indexes and the snapshot of a segment over whose `.log` is there, and all of it to the disk. The date
+    /// of the `.log`, by which records without timestamps are kept, comes last: it says that the segment is whole.
+    /// Returns the bytes.
     pub fn finish(&self, base: i64) -> Result<u64, MoveError> {
         let mut bytes = 0;
         for suffix in [INDEX, TIME_INDEX, TXN_INDEX, SNAPSHOT] {
             bytes += self.copy_whole(base, suffix, None)?;
         }
-        self.date(base)?;
+        let log = self.date(base)?;
+        log.sync_all().map_err(future("sync", log.path()))?;
         Ok(bytes)
     }
 
@@ -98,8 +113,10 @@ impl Dirs {
         paths.try_for_each(|path| remove(&path)).map_err(MoveError::Future)
     }
 
-    /// Brings over what is left once the current replica rests: indexes of the active segment, snapshots, leader epochs. All
-    /// of it is on the disk then, and what is not there as it should be is an error.
+    /// Brings over what is left once the current replica rests: indexes of the active segment, snapshots, leader
+    /// epochs. All of it is on the disk then, and what is not there as it should be is an error. Producers wait for
+    /// this, so nothing is synced that was synced before, and no date of a segment that will be dated by its next
+    /// append.
     pub fn seal(&self, seal: &Seal) -> Result<(), MoveError> {
         let Some(active) = seal.segments.last() else { return Err(MoveError::Gone) };
         let (offsets, times) = seal.active_index_bytes;
@@ -108,13 +125,15 @@ impl Dirs {
         self.copy_whole(active.base, TXN_INDEX, None)?;
         self.date(active.base)?;
         self.align_snapshots()?;
-        leader_epochs::write(&self.future, &seal.epochs).map_err(MoveError::Future)?;
+        if leader_epochs::read(&self.future).ok().is_none_or(|there| there != seal.epochs) {
+            leader_epochs::write(&self.future, &seal.epochs).map_err(MoveError::Future)?;
+        }
         self.check(&seal.segments)?;
-        sync_dir(&self.future).and_then(|()| sync_parent(&self.future)).map_err(MoveError::Future)
+        sync_dir(&self.future).map_err(MoveError::Future)
     }
 
-    /// Renames both: the current replica's directory away, the future's into its place. Between the two there is neither, and a
-    /// start goes by what the metadata says ([`recover`]). Returns where the old directory went.
+    /// Renames both: the current replica's directory away, the future's into its place. Between the two there is
+    /// neither, and a start goes by what the metadata says ([`recover`]). Returns where the old directory went.
     ///
     /// Errors: after one of `Future` all is as it was; after one of `Current` the old directory can't be used any more.
     pub fn promote(&self, unique: u128) -> Result<PathBuf, MoveError> {
@@ -153,7 +172,8 @@ impl Dirs {
         matches!((found(&self.current), found(&self.future)), (Ok(current), Ok(future)) if current == future)
     }
 
-    /// Copies a whole file if it is there, or its first `bytes`, to the disk and with its date. Returns how many bytes it has.
+    /// Copies a whole file if it is there, or its first `bytes`, to the disk and with its date. Returns how many bytes
+    /// it has.
     fn copy_whole(&self, base: i64, suffix: &str, bytes: Option<u64>) -> Result<u64, MoveError> {
         let Some(source) = self.open_source(base, suffix)? else { return Ok(0) };
         let found = source.len().map_err(current("read", source.path()))?;
@@ -162,14 +182,16 @@ impl Dirs {
         target.set_len(0).map_err(future("truncate", target.path()))?;
         copy_bytes(&source, &target, 0, bytes)?;
         date(&source, &target)?;
+        target.sync_all().map_err(future("sync", target.path()))?;
         Ok(bytes)
     }
 
-    fn date(&self, base: i64) -> Result<(), MoveError> {
+    /// Dates the `.log` of the future replica as that of the current one.
+    fn date(&self, base: i64) -> Result<File, MoveError> {
         let source = self.open_source(base, LOG)?.ok_or(MoveError::Gone)?;
         let target = self.open_target(base, LOG)?;
-        target.sync_all().map_err(future("sync", target.path()))?;
-        date(&source, &target)
+        date(&source, &target)?;
+        Ok(target)
     }
 
     /// Has the future replica hold the snapshots of the current one, and no others.
@@ -218,14 +240,14 @@ fn take_place(future: &Path) -> Result<PathBuf, LogError> {
     rename_to(future, partition_dir)
 }
 
-/// A future replica of which the metadata says that it is the partition: a crash came between renames, or before them. Brings
-/// the renames to their end, durably.
+/// A future replica of which the metadata says that it is the partition: a crash came between renames, or before them.
+/// Brings the renames to their end, durably.
 pub fn recover(future: &Path) -> Result<(), LogError> {
     sync_parent(&take_place(future)?)
 }
 
 /// Base offsets of the segments in a directory, smallest first.
-fn bases(dir: &Path) -> Result<Vec<i64>, LogError> {
+pub(super) fn bases(dir: &Path) -> Result<Vec<i64>, LogError> {
     let mut bases = Vec::new();
     for entry in fs::read_dir(dir).map_err(LogError::io("list", dir))? {
         let name = entry.map_err(LogError::io("list", dir))?.file_name();
@@ -249,12 +271,10 @@ fn copy_bytes(source: &File, target: &File, from: u64, upto: u64) -> Result<(), 
     Ok(())
 }
 
-/// Dates `target` as `source`, and syncs it.
 fn date(source: &File, target: &File) -> Result<(), MoveError> {
     let modified =
         source.std().metadata().and_then(|found| found.modified()).map_err(current("stat", source.path()))?;
-    target.std().set_modified(modified).map_err(future("date", target.path()))?;
-    target.sync_all().map_err(future("sync", target.path()))
+    target.std().set_modified(modified).map_err(future("date", target.path()))
 }
 
 fn current(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> MoveError {
@@ -290,8 +310,8 @@ impl Log {
         self.appends.is_idle()
     }
 
-    /// About where a copy ends that has `size` bytes of the segment at `base`; never behind its true end by more than an index
-    /// entry.
+    /// About where a copy ends that has `size` bytes of the segment at `base`; never behind its true end by more than
+    /// an index entry.
     pub fn offset_at(&self, base: i64, size: u64) -> i64 {
         let segment = self.segments().find(|segment| segment.base() == base);
         match segment {
@@ -311,188 +331,5 @@ impl Log {
         }
         self.unsynced = Unsynced::default();
         self.recovery_point = self.log_end_offset();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::topic::TopicConfig;
-    use crate::log::testing::{TempDir, append, batch, create, open_clean, read_all};
-    use crate::log::{NewPartition, create_directories, future_dir, partition_metadata};
-    use state::future_replica::{FutureReplica, Next};
-    use wire::Uuid;
-
-    const TOPIC_ID: Uuid = Uuid(77);
-    const EPOCHS: [EpochEntry; 1] = [EpochEntry { epoch: 5, start_offset: 0 }];
-
-    /// A log of some segments in one directory, and the place for its copy in another.
-    struct Stage {
-        _dir: TempDir,
-        log: Log,
-        dirs: Dirs,
-        future: FutureReplica,
-        config: TopicConfig,
-    }
-
-    fn stage() -> Stage {
-        let dir = TempDir::new();
-        let (current, future) = (dir.path().join("a/t-0"), dir.path().join("b").join(future_dir("t", 0, 9).unwrap()));
-        [&current, &future].iter().for_each(|path| fs::create_dir_all(path.parent().unwrap()).unwrap());
-        let size = batch(&[1, 2, 3], 500).len() as u32;
-        let config = TopicConfig { segment_bytes: 3 * size, index_interval_bytes: 100, ..TopicConfig::default() };
-        let mut log = create(&current, &config);
-        for at in 0..10 {
-            let staged = append(&mut log, batch(&[at, at, at], 500));
-            if let Some(offset) = staged.rolled {
-                log.write_snapshot(offset, &snapshots::encode(&[])).unwrap();
-            }
-        }
-        let new = NewPartition { dir: future.clone(), topic_id: TOPIC_ID, leader_epoch: 0 };
-        create_directories(&[new]).remove(0).unwrap();
-        Stage { _dir: dir, log, dirs: Dirs { current, future }, future: FutureReplica::new(), config }
-    }
-
-    impl Stage {
-        /// Takes steps of at most `piece` bytes up to the one that `until` names.
-        fn run(&mut self, piece: u64, until: fn(Next) -> bool) -> Next {
-            for _ in 0..1000 {
-                let next = self.future.next(&self.log.extents(), self.log.is_quiet(), piece);
-                if until(next) {
-                    return next;
-                }
-                self.step(next, piece);
-            }
-            panic!("the move does not end: {:?}", self.future);
-        }
-
-        fn step(&mut self, next: Next, piece: u64) {
-            let closed = |segment: &Copied| segment.is_closed.then_some((segment.base, segment.size));
-            match next {
-                Next::Survey => {
-                    let closed: Vec<(i64, u64)> = self.log.extents().iter().filter_map(closed).collect();
-                    self.future.surveyed(self.dirs.survey(&closed).unwrap());
-                }
-                Next::Drop { base } => {
-                    self.dirs.remove(base).unwrap();
-                    self.future.dropped(base);
-                }
-                Next::Copy { base, from, upto } => {
-                    let upto = upto.min(from + piece);
-                    self.dirs.copy(base, from, upto).unwrap();
-                    self.future.copied(base, upto);
-                }
-                Next::Finish { base } => {
-                    self.dirs.finish(base).unwrap();
-                    self.future.finished(base);
-                }
-                Next::Checkpoint => self.future.checkpointed(),
-                Next::Hold => self.future.held(),
-                Next::Seal => {
-                    self.dirs.seal(&self.seal()).unwrap();
-                    self.future.sealed();
-                }
-                Next::Assign => self.future.assigned(),
-                Next::Wait | Next::Promote | Next::Revert => panic!("{next:?}"),
-            }
-        }
-
-        fn seal(&self) -> Seal {
-            let (segments, active_index_bytes) = (self.log.extents(), self.log.active_index_bytes());
-            Seal { segments, active_index_bytes, epochs: EPOCHS.to_vec() }
-        }
-    }
-
-    fn names(dir: &Path) -> Vec<String> {
-        let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = entries.collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_log_goes_on_in_another_directory() {
-        let mut stage = stage();
-        let before = read_all(&stage.log, 0, 1 << 20);
-        // Retention takes the oldest segments while it is copied, appends go on.
-        stage.run(700, |next| matches!(next, Next::Finish { base: 9 }));
-        stage.log.advance_start(9).unwrap();
-        stage.log.retention(1, 30).unwrap();
-        append(&mut stage.log, batch(&[77], 500));
-        stage.run(700, |next| next == Next::Promote);
-        assert!(stage.dirs.are_same().unwrap());
-        let (current, promoted) = (stage.dirs.current.clone(), stage.dirs.promoted());
-        let kept: Vec<String> = names(&current).into_iter().filter(|name| !name.ends_with(".deleted")).collect();
-        assert_eq!(names(&stage.dirs.future), kept);
-        let aside = stage.dirs.promote(3).unwrap();
-        assert!(!current.exists() && aside.exists());
-        stage.log.relocate(&promoted);
-
-        assert_eq!(partition_metadata::read(&promoted).unwrap(), Some(TOPIC_ID));
-        assert_eq!(leader_epochs::read(&promoted).unwrap(), EPOCHS);
-        assert_eq!(stage.log.recovery_point(), stage.log.log_end_offset());
-        assert!(stage.log.sync_targets().is_empty(), "all of it is on the disk");
-        // Nothing of the old directory is needed.
-        fs::remove_dir_all(&aside).unwrap();
-        for at in 0..9 {
-            append(&mut stage.log, batch(&[at, at, at], 500));
-        }
-        assert_eq!(stage.log.offset_for_timestamp(77).unwrap(), Some((30, 77)));
-        let all = read_all(&stage.log, 9, 1 << 20);
-        assert!(all.starts_with(&before[before.len() - before.len() * 7 / 10..]));
-        stage.log.close_clean().unwrap();
-        let log = open_clean(&promoted, &stage.config).unwrap();
-        assert_eq!((read_all(&log, 9, 1 << 20), log.log_end_offset()), (all, 58));
-    }
-
-    #[test]
-    fn whole_segments_of_an_interrupted_move_are_not_copied_again() {
-        let mut stage = stage();
-        stage.run(700, |next| matches!(next, Next::Copy { base: 18, from: 700, .. }));
-        // Stopped in the third segment. The first is changed by compaction, say, before the move goes on.
-        let first = offset_file(&stage.dirs.future, 0, LOG);
-        File::open(&first, OpenOptions::new().write(true)).unwrap().std().set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        fs::write(offset_file(&stage.dirs.future, 1000, LOG), "what is not in the log").unwrap();
-        stage.future = FutureReplica::new();
-        stage.run(1 << 20, |next| next != Next::Survey);
-        assert_eq!(bases(&stage.dirs.future).unwrap(), [9]);
-        stage.run(1 << 20, |next| next == Next::Promote);
-        assert!(stage.dirs.are_same().unwrap());
-    }
-
-    #[test]
-    fn what_is_not_whole_is_not_promoted() {
-        let mut stage = stage();
-        stage.run(1 << 20, |next| next == Next::Seal);
-        let seal = stage.seal();
-        for spoil in [
-            |dir: &Path| fs::write(offset_file(dir, 18, LOG), "short").unwrap(),
-            |dir: &Path| fs::remove_file(offset_file(dir, 9, LOG)).unwrap(),
-        ] {
-            spoil(&stage.dirs.future);
-            assert!(matches!(stage.dirs.seal(&seal), Err(MoveError::Differs(_))));
-        }
-        assert!(!stage.dirs.are_same().unwrap());
-    }
-
-    #[test]
-    fn a_promotion_that_fails_changes_nothing() {
-        let stage = stage();
-        let before = names(&stage.dirs.current);
-        fs::create_dir(stage.dirs.promoted()).unwrap();
-        fs::write(stage.dirs.promoted().join("x"), "a directory that is not empty takes no other's place").unwrap();
-        assert!(matches!(stage.dirs.promote(3), Err(MoveError::Future(_))));
-        assert_eq!(names(&stage.dirs.current), before);
-        assert!(stage.dirs.future.exists());
-    }
-
-    #[test]
-    fn a_copy_ends_where_its_last_whole_index_entry_is() {
-        let stage = stage();
-        let size = stage.log.extents()[0].size;
-        assert_eq!(stage.log.offset_at(0, size), 9);
-        assert_eq!(stage.log.offset_at(27, stage.log.extents()[3].size), 30);
-        assert!((3..9).contains(&stage.log.offset_at(0, size - 1)));
-        assert_eq!(stage.log.offset_at(0, 0), 0);
     }
 }

@@ -21,6 +21,8 @@ pub mod compaction;
 pub mod directory;
 mod error;
 pub mod future;
+#[cfg(test)]
+mod future_tests;
 mod index;
 #[cfg(test)]
 mod kafka_tests;

@@ -76,15 +76,15 @@ pub fn parse_directory_name(name: &str) -> DirectoryName {
     }
 }
 
-/// Name under which a replica grows in the directory that it moves to; `unique` makes it one of its kind. `None`: the topic's
-/// name is too long for that (Kafka's `logFutureDirName`).
+/// Name under which a replica grows in the directory that it moves to; `unique` makes it one of its kind. `None`: the
+/// topic's name is too long for that (Kafka's `logFutureDirName`).
 pub fn future_dir(topic: &str, partition: i32, unique: u128) -> Option<String> {
     let name = format!("{topic}-{partition}.{unique:032x}-future");
     (name.len() <= FILE_NAME_MAX).then_some(name)
 }
 
-/// Name under which a deleted partition's directory waits; `unique` makes it one of its kind. A long topic name is cut so
-/// that the result stays a file name (Kafka's `logDirNameWithSuffixCappedLength`).
+/// Name under which a deleted partition's directory waits; `unique` makes it one of its kind. A long topic name is cut
+/// so that the result stays a file name (Kafka's `logDirNameWithSuffixCappedLength`).
 pub(crate) fn deleted_dir(topic: &str, partition: i32, unique: u128) -> String {
     set_aside_dir(topic, partition, unique, "delete")
 }

@@ -1,5 +1,6 @@
-//! Where a partition lies when the shard opens it: where the metadata says, or where else it is found. What a crash left of a
-//! move between log directories is brought to its end here (Kafka's `LogManager.loadLog`, `recoverAbandonedFutureLogs`).
+//! Where a partition lies when the shard opens it: where the metadata says, or where else it is found. What a crash
+//! left of a move between log directories is brought to its end here (Kafka's `LogManager.loadLog`,
+//! `recoverAbandonedFutureLogs`).
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +16,9 @@ use crate::metrics::log as lines;
 impl Partitions {
     /// Which of `log.dirs` a partition lies in, or shall. `None`: one that does not work, or may be that.
     ///
-    /// The metadata names the new directory of a move only once all of the log lies there, so what it says counts: another copy is
-    /// set aside. Where it says nothing of use, the partition was moved by hand, or made by a broker that told nobody.
+    /// The metadata names the new directory of a move only once all of the log lies there, so what it says counts:
+    /// another copy is set aside. Where it says nothing of use, the partition was moved by hand, or made by a broker
+    /// that told nobody.
     ///
     /// Errors: `Duplicate`: there are two, and nobody knows which is the right one.
     pub(super) fn home(&self, topic: &Topic, index: i32, node_id: i32) -> Result<Option<usize>, LogError> {
@@ -47,8 +49,8 @@ impl Partitions {
         }
     }
 
-    /// The metadata says that a replica has moved, but its directory has not got its name. True if it has now: there is no other
-    /// one, or that one is the same. Else the move is not over.
+    /// The metadata says that a replica has moved, but its directory has not got its name. True if it has now: there is
+    /// no other one, or that one is the same. Else the move is not over.
     fn finish_move(&self, future: &Path, current: Option<PathBuf>) -> Result<bool, LogError> {
         if let Some(current) = current {
             let dirs = Dirs { current, future: future.to_path_buf() };

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use shards::Nanos;
 
-use super::moves::Move;
+use super::future::Move;
 use super::{Effect, Partition, Partitions, Place};
 use crate::calls::{AppendError, PartitionOffsets};
 use crate::config::Broker;

@@ -1,13 +1,14 @@
 //! One partition that this shard leads: its log, what was decided about it, and who waits for it.
 //!
 //! `append` takes batches of clients in, `own` those of the broker itself, `settle` writes them and lets waiters go, `read`
-//! plans what a fetch gets, `home`, `open`, `keep`, `compact` and `moves` look after the files. The decisions themselves are in the crate
-//! `state`, the files in the room `log`.
+//! plans what a fetch gets, `home`, `open`, `keep`, `compact` and `moves` (with `future`) look after the files. The decisions
+//! themselves are in the crate `state`, the files in the room `log`.
 
 mod append;
 mod checkpoint;
 mod compact;
 mod directories;
+mod future;
 mod home;
 mod keep;
 mod moves;
@@ -31,7 +32,7 @@ use crate::calls::{Acks, AppendDone, AppendError, Appended, PartitionId, Ticket}
 use crate::config::topic::TopicConfig;
 use crate::log::Log;
 use compact::Compaction;
-use moves::Move;
+use future::Move;
 
 pub use append::{Taken, Waiter};
 pub use checkpoint::{CheckpointsDue, Wanted, write_checkpoints};

@@ -1,34 +1,30 @@
 //! Moving replicas of this shard's to other log directories (KIP-113; Kafka's `ReplicaManager.alterReplicaLogDirs`,
-//! `ReplicaAlterLogDirsThread`). What comes next is decided in `state::future_replica`, the files are `log::future`'s; here
-//! steps are taken, one move at a time, each on a worker thread. What the controller is to do is an [`Ask`], which the API's
-//! task takes to it.
+//! `ReplicaAlterLogDirsThread`). What comes next is decided in `state::future_replica`, the files are `log::future`'s;
+//! here steps are taken, one move at a time, each on a worker thread. What the controller is to do is an [`Ask`], which
+//! the API's task takes to it.
 //!
-//! While a partition is held its appends wait here, before they get offsets, and its files are left alone: the log is the same
-//! in both directories when they are renamed.
+//! While a partition is held its appends wait (`future`), before they get offsets, and its files are left alone: the
+//! log is the same in both directories when they are renamed.
 
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use shards::{Chunk, Nanos, ShardId};
+use shards::{Nanos, ShardId};
 use state::future_replica::{Failure, FutureReplica, Next};
 use state::metadata::{Image, shard_of};
 use wire::Uuid;
-use wire::records::Scratch;
 
-use super::append::Taken;
-use super::{Effect, Partition, Partitions, Who};
-use crate::calls::{AlterDirError, AppendError, PartitionId};
-use crate::log::future::{Dirs, MoveError, Seal};
-use crate::log::{
-    Doomed, NewPartition, create_directories, future_dir, leader_epochs, partition_metadata, sync_parents,
-};
+use super::future::Wanted;
+use super::{Partition, Partitions};
+use crate::calls::{AlterDirError, PartitionId};
+use crate::log::future::{Dirs, MoveError};
+use crate::log::{Doomed, NewPartition, create_directories, future_dir, partition_metadata, sync_parents};
 use crate::metrics::log as lines;
 
-/// Bytes copied at a time, and the most that is copied while appends are held. Each piece is synced, so no more than this
-/// waits for the device because of a move.
+/// Bytes copied at a time, and the most that is copied while appends are held. Each piece is synced, so no more than
+/// this waits for the device because of a move.
 const PIECE_BYTES: u64 = 8 * 1024 * 1024;
 const PIECE_BYTES_MIN: u64 = 4096;
 /// How soon a changed throttle counts.
@@ -36,27 +32,6 @@ const THROTTLED_SLEEP: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_millis(1);
 /// A file that the log still names and that is not there so often in a row is lost.
 const GONE_MAX: u32 = 10;
-
-/// A move of one partition.
-pub(super) struct Move {
-    /// Which of `log.dirs` it goes to.
-    pub(super) directory: usize,
-    /// `<topic>-<partition>.<id>-future` there: its own for each move.
-    pub(super) dir: PathBuf,
-    /// `None` while the directory is being made.
-    future: Option<FutureReplica>,
-    /// Appends that came while the partition was held, in their order.
-    late: Vec<Late>,
-    /// Where a request that came too late for this move wants the replica.
-    then: Option<usize>,
-    /// Times in a row that a file to copy was not there.
-    gone: u32,
-}
-
-pub(super) struct Late {
-    records: Chunk,
-    who: Who,
-}
 
 /// What a move needs of the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,34 +52,9 @@ struct Step {
     next: Next,
 }
 
-/// What a request to move comes to.
-enum Wanted {
-    Nothing,
-    /// While a directory is offline no move begins: the replica may be on its way to that one.
-    Refused,
-    /// A directory has to be made.
-    Begin(NewPartition),
-}
-
-impl Move {
-    fn new(directory: usize, dir: PathBuf, future: Option<FutureReplica>) -> Self {
-        Self { directory, dir, future, late: Vec::new(), then: None, gone: 0 }
-    }
-
-    /// Where its files may lie: a move that is over has given them the name of `current`.
-    pub(super) fn directories(&self, current: &Path) -> [PathBuf; 2] {
-        let dirs = Dirs { current: current.to_path_buf(), future: self.dir.clone() };
-        [dirs.promoted(), dirs.future]
-    }
-
-    fn holds(&self) -> bool {
-        self.future.as_ref().is_some_and(FutureReplica::holds)
-    }
-}
-
 impl Partitions {
-    /// Has the replica lie in `directory` sooner or later: begins a move, turns one that runs to there, or cancels it where the
-    /// replica lies there already. When this returns a crash does not make it forgotten.
+    /// Has the replica lie in `directory` sooner or later: begins a move, turns one that runs to there, or cancels it
+    /// where the replica lies there already. When this returns a crash does not make it forgotten.
     pub async fn alter_log_dir(self: &Rc<Self>, id: PartitionId, directory: usize) -> Result<(), AlterDirError> {
         let parent = self.directories.get(directory).path.clone();
         let asked = self.with(&id, |partition| {
@@ -132,11 +82,8 @@ impl Partitions {
         let made = self.files.blocking(move || create_directories(&[new]).remove(0)).await;
         let failed = made.is_err();
         let still_wanted = self.with(&id, |partition| {
-            let moving = partition.moving.as_mut().filter(|moving| moving.dir == dir)?;
-            moving.future = Some(FutureReplica::new());
-            if failed {
-                partition.moving = None;
-            }
+            partition.move_to(&dir)?.future = Some(FutureReplica::new());
+            partition.moving.take_if(|_| failed);
             Some(())
         });
         match made {
@@ -150,7 +97,8 @@ impl Partitions {
         Ok(())
     }
 
-    /// True if there is a move to go on with and nobody is at it: the caller is now, until [`move_on`](Self::move_on) says `None`.
+    /// True if there is a move to go on with and nobody is at it: the caller is now, until [`move_on`](Self::move_on)
+    /// says `None`.
     pub fn begin_moving(&self) -> bool {
         let mut any = false;
         self.each(|partition| any |= partition.moving.is_some());
@@ -286,14 +234,17 @@ impl Partitions {
     fn stumble(self: &Rc<Self>, id: PartitionId, dirs: &Dirs, error: MoveError) {
         // A move that was cancelled meanwhile has lost its directory, which is nobody's fault.
         let sides = self.with(&id, |partition| {
-            let moving = partition.moving.as_mut().filter(|moving| moving.dir == dirs.future)?;
+            let from = partition.directory;
+            let moving = partition.move_to(&dirs.future)?;
             moving.gone += 1;
-            Some((moving.gone, partition.directory, moving.directory))
+            Some((moving.gone, from, moving.directory))
         });
         let Some((gone, from, to)) = sides.flatten() else { return };
         match error {
             MoveError::Gone if gone < GONE_MAX => {}
             MoveError::Gone => self.give_up(id, "a file of the log is not there"),
+            // Kafka takes the directory offline. Its own partitions have done nothing to deserve that.
+            MoveError::Future(ref full) if error.is_full() => self.give_up(id, &full.to_string()),
             MoveError::Differs(error) => self.give_up(id, &error.to_string()),
             MoveError::Future(error) => {
                 self.directories.fail(to, error);
@@ -317,8 +268,7 @@ impl Partitions {
     /// Tells the future replica what was done, if the move is still the one for which it was done.
     fn note(&self, id: &PartitionId, dirs: &Dirs, what: impl FnOnce(&mut FutureReplica)) {
         self.with(id, |partition| {
-            let moving = partition.moving.as_mut().filter(|moving| moving.dir == dirs.future);
-            moving.and_then(|moving| moving.future.as_mut()).map(what);
+            partition.move_to(&dirs.future).and_then(|moving| moving.future.as_mut()).map(what);
         });
     }
 
@@ -361,14 +311,8 @@ impl Partitions {
         let mut table = self.table.borrow_mut();
         let Some(place) = table.by_id.get(id).copied() else { return };
         let Some(partition) = table.get_mut(place) else { return };
-        let Some(moving) = partition.moving.as_mut() else { return };
-        let late = std::mem::take(&mut moving.late);
-        moving.future = None;
-        if moving.then.is_none() {
-            partition.moving = None;
-        }
         let now_ms = self.core.wall_ms();
-        for late in late {
+        for late in partition.end_move() {
             partition.append_late(late, now_ms, &mut self.scratch.borrow_mut(), &mut self.effects.borrow_mut());
         }
         if partition.log.has_staged() && !table.dirty.contains(&place) {
@@ -379,10 +323,8 @@ impl Partitions {
 
     /// A request came too late for a move that is over now: another one follows.
     async fn go_where_else(self: &Rc<Self>, id: PartitionId) {
-        let then = self.with(&id, |partition| {
-            partition.moving.take_if(|moving| moving.future.is_none() && moving.then.is_some())?.then
-        });
-        if let Some(directory) = then.flatten()
+        let next = self.with(&id, Partition::take_next_move);
+        if let Some(directory) = next.flatten()
             && let Err(error) = self.alter_log_dir(id, directory).await
         {
             lines::error(format_args!("move of partition {} of {}: {error:?}", id.index, id.topic));
@@ -422,7 +364,8 @@ impl Partitions {
         }
     }
 
-    /// Moves that the last stop interrupted go on. What belongs to no partition of the image, or to one that has arrived, is removed.
+    /// Moves that the last stop interrupted go on. What belongs to no partition of the image, or to one that has
+    /// arrived, is removed.
     pub(super) fn adopt_futures(&self, image: &Image) {
         for (index, directory) in self.directories.online() {
             for found in directory.futures.iter().filter(|found| found.path.exists()) {
@@ -461,128 +404,5 @@ impl Partitions {
             }
         });
         misplaced
-    }
-}
-
-impl Partition {
-    /// Its appends wait, and its files stay as they are.
-    pub(super) fn is_held(&self) -> bool {
-        self.moving.as_ref().is_some_and(|moving| moving.holds())
-    }
-
-    /// Keeps an append for later, while the partition is held; the waiter hears then.
-    pub(super) fn hold_append(&mut self, records: Chunk, who: Who) {
-        if let Some(moving) = &mut self.moving {
-            moving.late.push(Late { records, who });
-        }
-    }
-
-    /// The waiters of appends that are held: they will not be appended.
-    pub(super) fn drop_late(&mut self, why: &AppendError, effects: &mut Vec<Effect>) {
-        let late = self.moving.as_mut().map(|moving| std::mem::take(&mut moving.late));
-        effects.extend(late.into_iter().flatten().map(|late| late.who.told(self.id, Err(why.clone()))));
-    }
-
-    /// Returns the directory of a move that is cancelled, and what is to be done.
-    fn wants_to_move(&mut self, directory: usize, dir: PathBuf, any_offline: bool) -> (Option<PathBuf>, Wanted) {
-        if let Some(moving) = &mut self.moving {
-            if moving.holds() || moving.then.is_some() {
-                moving.then = Some(directory);
-                return (None, Wanted::Nothing);
-            }
-            if moving.directory == directory {
-                return (None, Wanted::Nothing);
-            }
-        }
-        // One that is still being made is removed by whoever makes it.
-        let cancelled = self.moving.take().filter(|moving| moving.future.is_some()).map(|moving| moving.dir);
-        if self.directory == directory {
-            return (cancelled, Wanted::Nothing);
-        }
-        if any_offline {
-            return (cancelled, Wanted::Refused);
-        }
-        self.moving = Some(Box::new(Move::new(directory, dir.clone(), None)));
-        let new = NewPartition { dir, topic_id: self.id.topic, leader_epoch: self.state.leader_epoch() };
-        (cancelled, Wanted::Begin(new))
-    }
-
-    /// False if the replica has no use for what an earlier move left in `directory`.
-    fn adopt(&mut self, directory: usize, dir: &Path) -> bool {
-        if self.directory == directory || self.moving.is_some() {
-            return false;
-        }
-        self.moving = Some(Box::new(Move::new(directory, dir.to_path_buf(), Some(FutureReplica::new()))));
-        true
-    }
-
-    fn future(&mut self) -> Option<&mut FutureReplica> {
-        self.moving.as_mut()?.future.as_mut()
-    }
-
-    fn next_of_move(&self, held_bytes_max: u64) -> Option<Next> {
-        let future = self.moving.as_ref()?.future.as_ref()?;
-        // A cleaning hears that the partition is moved, and ends; a partition that has failed is closed soon.
-        if self.compaction.is_running() || self.failed {
-            return Some(Next::Wait);
-        }
-        let is_quiet = self.log.is_quiet() && !self.syncing;
-        Some(future.next(&self.log.extents(), is_quiet, held_bytes_max))
-    }
-
-    fn closed_sizes(&self) -> Vec<(i64, u64)> {
-        let closed = self.log.extents().into_iter().filter(|segment| segment.is_closed);
-        closed.map(|segment| (segment.base, segment.size)).collect()
-    }
-
-    fn seal(&self) -> Seal {
-        Seal {
-            segments: self.log.extents(),
-            active_index_bytes: self.log.active_index_bytes(),
-            epochs: self.epochs.entries().to_vec(),
-        }
-    }
-
-    /// The files lie in the new directory now.
-    fn moved(&mut self, dirs: &Dirs) {
-        let Some(moving) = &self.moving else { return };
-        self.directory = moving.directory;
-        self.log.relocate(&dirs.promoted());
-        self.synced_offset = self.log.log_end_offset();
-        // Changed perhaps since they were copied (DeleteRecords, a new leader epoch).
-        if leader_epochs::read(self.log.dir()).is_ok_and(|there| there != self.epochs.entries()) {
-            self.write_epochs();
-        }
-    }
-
-    fn append_late(&mut self, late: Late, now_ms: i64, scratch: &mut Scratch, effects: &mut Vec<Effect>) {
-        let Late { records, who } = late;
-        let result = match who {
-            Who::Producer(waiter) => self.append(records, waiter, now_ms, scratch),
-            Who::Coordinator(number) => self.append_own(records, number, now_ms).map(|()| Taken::Staged),
-        };
-        match result {
-            Ok(Taken::Staged | Taken::StillOnItsWay) => {}
-            Ok(Taken::Duplicate(done)) => effects.push(who.told(self.id, Ok(done))),
-            Err(error) => effects.push(who.told(self.id, Err(error))),
-        }
-    }
-
-    /// Bytes of the future replica, where it is, and how many offsets it lacks.
-    pub(super) fn future_size(&self) -> Option<(usize, u64, i64)> {
-        let moving = self.moving.as_ref().filter(|moving| moving.future.is_some() || moving.then.is_none())?;
-        let future = moving.future.as_ref();
-        let end = future
-            .and_then(FutureReplica::end)
-            .map_or_else(|| self.log.first_base_offset(), |(base, size)| self.log.offset_at(base, size));
-        Some((moving.directory, future.map_or(0, FutureReplica::size), self.log.log_end_offset() - end))
-    }
-
-    /// Up to where the future replica is on the disk.
-    pub(super) fn future_recovery_point(&self) -> Option<(usize, i64)> {
-        let moving = self.moving.as_ref()?;
-        let future = moving.future.as_ref()?;
-        let end = future.end().map_or(0, |(base, size)| self.log.offset_at(base, size));
-        Some((moving.directory, future.first_unsynced().unwrap_or(end)))
     }
 }

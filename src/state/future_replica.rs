@@ -1,9 +1,9 @@
 //! A replica on its way to another log directory of its broker, the "future replica" (KIP-113, KIP-858; Kafka's
 //! `ReplicaAlterLogDirsThread`, `LogManager.replaceCurrentWithFutureLog`): what has to be done next.
 //!
-//! Segments are copied as they are, while the current replica goes on. Once little is left, appends are held: the rest comes
-//! over, all of it goes to the disk, the metadata is told, and only then directories are renamed. So whenever the metadata
-//! names the new directory, all that was ever acknowledged lies there, whatever a crash leaves of the names.
+//! Segments are copied as they are, while the current replica goes on. Once little is left, appends are held: the rest
+//! comes over, all of it goes to the disk, the metadata is told, and only then directories are renamed. So whenever the
+//! metadata names the new directory, all that was ever acknowledged lies there, whatever a crash leaves of the names.
 //!
 //! Nothing here sees a file. The shell asks for the [`Next`] step, takes it, and says what became of it.
 
@@ -87,8 +87,8 @@ impl FutureReplica {
         Self { phase: Phase::Surveying, segments: BTreeMap::new() }
     }
 
-    /// The next step. `log`: the current replica's segments, oldest first. `is_quiet`: nothing is on its way to its files.
-    /// With no more than `held_bytes_max` left to copy, appends are held for the rest.
+    /// The next step. `log`: the current replica's segments, oldest first. `is_quiet`: nothing is on its way to its
+    /// files. With no more than `held_bytes_max` left to copy, appends are held for the rest.
     pub fn next(&self, log: &[Segment], is_quiet: bool, held_bytes_max: u64) -> Next {
         match self.phase {
             Phase::Surveying => Next::Survey,

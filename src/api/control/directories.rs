@@ -1,5 +1,5 @@
-//! What a broker tells its controller of its log directories: in which of them replicas lie (AssignReplicasToDirs in Apache
-//! Kafka, KIP-858), and that the checkpoint files are due.
+//! What a broker tells its controller of its log directories: in which of them replicas lie (AssignReplicasToDirs in
+//! Apache Kafka, KIP-858), and that the checkpoint files are due.
 
 use std::time::Duration;
 

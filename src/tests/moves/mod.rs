@@ -1,5 +1,5 @@
-//! Replicas that move between log directories: while they are written and read, slowly enough to be seen, and through every
-//! place where the broker may be killed.
+//! Replicas that move between log directories: while they are written and read, slowly enough to be seen, and through
+//! every place where the broker may be killed.
 
 mod crashes;
 mod site;
@@ -7,8 +7,10 @@ mod site;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::broker::is_control;
+use crate::groups;
 use site::{FAST, LARGE, NONE, SLOW, SMALL, Site, TOPIC, alter, ask, fetch, produce};
 use wire::codec::{Decoder, Message};
 use wire::generated::delete_records_request::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
@@ -25,20 +27,35 @@ const LOG_DIR_NOT_FOUND: i16 = 57;
 
 #[test]
 fn records_are_written_and_read_while_the_replica_moves() {
+    write_and_read_while_it_moves("busy", &[]);
+}
+
+#[test]
+fn what_wants_a_sync_is_written_while_the_replica_moves() {
+    write_and_read_while_it_moves("synced", &[("flush.messages", "1")]);
+}
+
+/// Prints the longest wait of the producer.
+fn write_and_read_while_it_moves(name: &str, configs: &[(&str, &str)]) {
     if is_control() {
         return;
     }
-    let mut site = Site::new("busy");
-    site.create(&[]);
+    let mut site = Site::new(name);
+    site.create(configs);
     site.write(0..200);
     let is_over = AtomicBool::new(false);
     let written = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let (mut connection, mut number) = (site.connect(), 200);
+            let (mut connection, mut number, mut longest) = (site.connect(), 200, Duration::ZERO);
             while !is_over.load(Ordering::Relaxed) {
+                let began = Instant::now();
                 assert_eq!(produce(&mut connection, number, SMALL, None), (NONE, number as i64));
+                longest = longest.max(began.elapsed());
                 number += 1;
+                // A producer that outruns the disk is never caught up with.
+                std::thread::sleep(Duration::from_micros(500));
             }
+            println!("longest of {} produces {longest:?}", number - 200);
             number
         });
         let reader = scope.spawn(|| {
@@ -210,10 +227,10 @@ fn a_directory_that_fails_ends_the_move_and_the_replica_stays() {
     site.set(SLOW);
     assert_eq!(site.alter("b"), NONE);
     site.wait(|site| site.found().iter().any(|it| it.is_future && it.bytes > 0), || "nothing is copied".into());
-    // Nothing can be written to the segment that comes next.
+    // A segment that can't be opened.
     let segments = site::segments(&site.path("a").join("t-0"));
     let spoilt = site.future("b").join(&segments[2]);
-    std::os::unix::fs::symlink("/dev/full", &spoilt).unwrap();
+    fs::create_dir(&spoilt).unwrap();
     site.set(FAST);
     site.wait(|site| site.alter("b") == KAFKA_STORAGE_ERROR, || "the directory works".into());
     assert_eq!(site.places(), ("a".into(), None));
@@ -223,10 +240,69 @@ fn a_directory_that_fails_ends_the_move_and_the_replica_stays() {
     assert_eq!(site.read(0), (0..210).collect::<Vec<_>>());
     // With the directory the move comes back.
     site.kill();
-    fs::remove_file(&spoilt).unwrap();
+    fs::remove_dir(&spoilt).unwrap();
     site.start();
     site.wait_until_in("b");
     assert_eq!(site.read(0), (0..210).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_directory_without_room_keeps_its_own_partitions() {
+    if is_control() {
+        return;
+    }
+    let site = Site::new("full");
+    site.create(&[]);
+    site.write(0..200);
+    site.set(SLOW);
+    assert_eq!(site.alter("b"), NONE);
+    site.wait(|site| site.found().iter().any(|it| it.is_future && it.bytes > 0), || "nothing is copied".into());
+    let segments = site::segments(&site.path("a").join("t-0"));
+    std::os::unix::fs::symlink("/dev/full", site.future("b").join(&segments[2])).unwrap();
+    site.set(FAST);
+    site.wait(|site| site.places() == ("a".into(), None) && site.names("b").is_empty(), || "it goes on".into());
+    site.write(200..210);
+    // The directory works; with room there it is as any other.
+    assert_eq!(site.alter("b"), NONE);
+    site.wait_until_in("b");
+    assert_eq!(site.read(0), (0..210).collect::<Vec<_>>());
+}
+
+/// A group's offsets are the coordinator's appends, which wait as any other's.
+#[test]
+fn offsets_are_committed_while_their_partition_moves() {
+    if is_control() {
+        return;
+    }
+    let mut site = Site::new("offsets");
+    site.create(&[]);
+    let is_over = AtomicBool::new(false);
+    groups::find_coordinator(&mut site.connect(), "g");
+    let last = std::thread::scope(|scope| {
+        let committer = scope.spawn(|| {
+            let (mut connection, mut offset) = (site.connect(), 0);
+            while !is_over.load(Ordering::Relaxed) {
+                let committed = groups::commit(&mut connection, "g", ("", -1), TOPIC, offset);
+                assert_eq!(committed[0], (0, NONE), "offset {offset}");
+                offset += 1;
+            }
+            offset - 1
+        });
+        let mut connection = site.connect();
+        for name in ["b", "c", "a"] {
+            let offsets = |dir: &Path| dir.join("__consumer_offsets-0").exists();
+            assert_eq!(alter(&mut connection, "__consumer_offsets", 0, &site.path(name)), NONE);
+            site.wait(|site| offsets(&site.path(name)), || format!("it does not come to {name}"));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        committer.join().expect("the committer ends")
+    });
+    site.restart();
+    let mut connection = site.connect();
+    groups::find_coordinator(&mut connection, "g");
+    groups::wait_until_loaded(&mut connection);
+    assert!(last > 0);
+    assert_eq!(groups::fetch(&mut connection, &["g"], TOPIC), [last]);
 }
 
 #[test]

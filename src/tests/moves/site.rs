@@ -66,7 +66,7 @@ impl Site {
         Broker::refusal(&self.settings().each_ref().map(String::as_str))
     }
 
-    fn settings(&self) -> [String; 6] {
+    fn settings(&self) -> [String; 7] {
         let names = ["a", "b", "c"].map(|name| self.dir.join(name).display().to_string());
         [
             format!("log.dirs={}", names.join(",")),
@@ -75,6 +75,7 @@ impl Site {
             "log.segment.delete.delay.ms=0".into(),
             "log.retention.check.interval.ms=500".into(),
             "log.initial.task.delay.ms=500".into(),
+            "offsets.topic.num.partitions=1".into(),
         ]
     }
 
@@ -230,7 +231,8 @@ pub(super) fn alter(connection: &mut Connection, topic: &str, partition: i32, pa
     response.results[0].partitions[0].error_code
 }
 
-/// Error code and base offset of a record with a value of so many bytes. `sequence`: an idempotent producer's id and number.
+/// Error code and base offset of a record with a value of so many bytes. `sequence`: an idempotent producer's id and
+/// number.
 pub(super) fn produce(
     connection: &mut Connection,
     number: u64,

@@ -359,7 +359,7 @@ const COMPLETED: Look = Until("completed successfully");
 
 /// With three log directories. What goes slowly is seen on its way; where a replica was before depends on nothing but the commands.
 pub(super) const MOVES: Table = &[
-    (All, "kafka-topics --create --topic moved --partitions 1 --config segment.bytes=1048576 --config retention.ms=-1"),
+    (All, "kafka-topics --create --topic moved --partitions 1 --config segment.bytes=1048576"),
     (Exit, "kafka-producer-perf-test --topic moved --num-records 6000 --record-size 1000 --throughput -1"),
     (Exit, "kafka-reassign-partitions --execute --reassignment-json-file {to-first.json}"),
     (COMPLETED, "kafka-reassign-partitions --verify --reassignment-json-file {to-first.json}"),

@@ -110,6 +110,9 @@ fn side(kind: &Kind, dir: &Path, shape: Shape) -> Result<Side, String> {
     side.names.add(&id("cluster.id="), "CLUSTER-ID");
     side.names.add(&id("directory.id="), "DIRECTORY-ID");
     side.names.add(&dir.display().to_string(), "DIR");
+    // Where numbers make no difference, directories still do.
+    side.names.add(&format!("{}-2", data.display()), "SECOND");
+    side.names.add(&format!("{}-3", data.display()), "THIRD");
     side.words.insert("broker", broker);
     side.words.insert("controller", controller);
     side.words.insert("data", data.display().to_string());

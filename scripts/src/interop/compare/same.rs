@@ -88,11 +88,25 @@ fn lines(names: &Names, said: &Said, look: Look) -> Vec<String> {
     let mut lines: Vec<String> = match look {
         Look::Exit => Vec::new(),
         _ if said.code != 0 => Vec::new(),
-        _ => said.out.lines().map(|line| plain(&names.apply(line), look)).collect(),
+        _ => said.out.lines().flat_map(|line| directories(&names.apply(line))).map(|line| plain(&line, look)).collect(),
     };
     lines.retain(|line| !line.is_empty());
     lines.sort();
     lines
+}
+
+/// The log directories of `kafka-log-dirs`, a line each: they come in the order of a hash of their paths.
+fn directories(line: &str) -> Vec<String> {
+    const NAME: &str = "\"logDir\":\"";
+    if !line.starts_with("{\"brokers\":") {
+        return vec![line.to_owned()];
+    }
+    let upto_its_name = |piece: &str| {
+        let name = piece.find(NAME).map_or(0, |at| at + NAME.len());
+        let end = piece[name..].find('"').map_or(piece.len(), |end| name + end);
+        piece[..end].to_owned()
+    };
+    line.split("{\"partitions\":").map(upto_its_name).collect()
 }
 
 /// One line with what has to differ named alike.
@@ -161,6 +175,19 @@ mod tests {
         assert!(check(Look::All, left, said(0, "TopicId: xyz x 1700000000009\nb at BROKER\n")).is_ok());
         assert!(check(Look::All, said(0, "a 1"), said(0, "a 2")).is_err());
         assert!(check(Look::NoNumbers, said(0, "a 1"), said(0, "a 2")).is_ok());
+    }
+
+    #[test]
+    fn log_directories_are_compared_one_by_one() {
+        let directory = |name: &str, partition: &str| {
+            format!("{{\"partitions\":[{partition}],\"error\":null,\"logDir\":\"{name}\"}}")
+        };
+        let both = |first: String, second: String| {
+            said(0, &format!("{{\"brokers\":[{{\"broker\":1,\"logDirs\":[{first},{second}]}}],\"version\":1}}"))
+        };
+        let left = || both(directory("/a", "{}"), directory("/b", ""));
+        assert!(check(Look::All, left(), both(directory("/b", ""), directory("/a", "{}"))).is_ok());
+        assert!(check(Look::All, left(), both(directory("/b", "{}"), directory("/a", ""))).is_err());
     }
 
     #[test]

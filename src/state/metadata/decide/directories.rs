@@ -1,4 +1,5 @@
-//! In which of its log directories a broker's replicas lie (KIP-858; `ReplicationControlManager.handleAssignReplicasToDirs`).
+//! In which of its log directories a broker's replicas lie (KIP-858;
+//! `ReplicationControlManager.handleAssignReplicasToDirs`).
 
 use wire::Uuid;
 use wire::generated::metadata_record::MetadataRecord;
@@ -15,8 +16,8 @@ pub struct AssignedDirectory {
     pub directory: Uuid,
 }
 
-/// Notes where replicas of `broker_id` lie. Answered for each: whether the metadata says so then; not where there is no such
-/// replica, or the broker has no such directory.
+/// Notes where replicas of `broker_id` lie. Answered for each: whether the metadata says so then; not where there is no
+/// such replica, or the broker has no such directory.
 pub fn assign_directories(
     image: &Image,
     broker_id: i32,
