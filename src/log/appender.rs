@@ -8,10 +8,9 @@ use wire::records::{BatchHeader, Stamp, stamp};
 
 use super::Log;
 use super::error::LogError;
-use super::index::{OffsetIndex, TimeIndex};
+use super::roll::roll_cause;
 use super::segment::Segment;
 use super::write_back::WriteBack;
-use crate::config::topic::TopicConfig;
 
 /// What the broker knows of a batch beyond its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,75 +43,6 @@ pub enum Flush {
     InFlight,
     /// A write failed. Nothing that was staged will be readable, and the log takes nothing more.
     Failed(io::Error),
-}
-
-/// Why a new segment is begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RollCause {
-    Size,
-    Time,
-    OffsetIndexFull,
-    TimeIndexFull,
-    /// The batch ends more than 2^31-1 offsets behind the segment's base.
-    OffsetOverflow,
-}
-
-/// What the decision to roll is made from. Sizes are bytes, times milliseconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RollParams {
-    pub(crate) base_offset: i64,
-    pub(crate) size: u64,
-    pub(crate) first_timestamp: Option<i64>,
-    pub(crate) created_ms: Option<i64>,
-    pub(crate) offset_index_full: bool,
-    pub(crate) time_index_full: bool,
-    pub(crate) jitter_ms: i64,
-    pub(crate) batch_bytes: u64,
-    pub(crate) batch_last_offset: i64,
-    pub(crate) batch_max_timestamp: i64,
-    pub(crate) now_ms: i64,
-}
-
-/// Kafka's `LogSegment.shouldRoll`. An empty segment takes any batch.
-pub(crate) fn roll_cause(segment: &RollParams, config: &TopicConfig) -> Option<RollCause> {
-    if segment.size == 0 {
-        return None;
-    }
-    // Positions in the index are 31 bits.
-    let segment_bytes = u64::from(config.segment_bytes).min(i32::MAX as u64);
-    if segment.size.saturating_add(segment.batch_bytes) > segment_bytes {
-        return Some(RollCause::Size);
-    }
-    // Counted between timestamps of records where there are any, so that old records written today don't roll at once.
-    let waited_ms = match segment.first_timestamp {
-        Some(first) if first >= 0 => segment.batch_max_timestamp.saturating_sub(first),
-        _ => segment.now_ms.saturating_sub(segment.created_ms.unwrap_or(segment.now_ms)),
-    };
-    if waited_ms > config.segment_ms_max().saturating_sub(segment.jitter_ms) {
-        return Some(RollCause::Time);
-    }
-    if segment.offset_index_full {
-        return Some(RollCause::OffsetIndexFull);
-    }
-    if segment.time_index_full {
-        return Some(RollCause::TimeIndexFull);
-    }
-    let overflow = segment.batch_last_offset.saturating_sub(segment.base_offset) > i64::from(i32::MAX);
-    overflow.then_some(RollCause::OffsetOverflow)
-}
-
-/// How much earlier than `segment.ms` a segment is rolled, so that segments of many partitions don't roll together:
-/// spread by the name of the directory and the segment, the same after a restart.
-fn jitter_ms(dir: &std::path::Path, base_offset: i64, config: &TopicConfig) -> i64 {
-    let most = config.segment_jitter_ms.min(config.segment_ms);
-    if most <= 0 {
-        return 0;
-    }
-    // FNV-1a.
-    let bytes = dir.as_os_str().as_encoded_bytes().iter().copied().chain(base_offset.to_be_bytes());
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    (hash % most as u64) as i64
 }
 
 /// Where the log ends, what is staged, and what is on its way to the disk.
@@ -229,35 +159,20 @@ impl Log {
         Ok(())
     }
 
-    fn roll_params(&self, bytes: usize, batch_last_offset: i64, batch_max_timestamp: i64, now_ms: i64) -> RollParams {
-        let (offsets, times): (&OffsetIndex, &TimeIndex) = self.active.indexes();
-        let index_bytes = self.config.segment_index_bytes;
-        RollParams {
-            base_offset: self.active.base(),
-            size: self.active.size(),
-            first_timestamp: self.active.first_timestamp(),
-            created_ms: self.active.created_ms(),
-            offset_index_full: offsets.is_full(index_bytes),
-            time_index_full: times.is_full(index_bytes),
-            jitter_ms: jitter_ms(&self.dir, self.active.base(), &self.config),
-            batch_bytes: bytes as u64,
-            batch_last_offset,
-            batch_max_timestamp,
-            now_ms,
-        }
-    }
-
     /// Begins a new segment at the next offset, which is returned. The old one is finished when its last write is done.
     pub(super) fn roll(&mut self) -> Result<i64, LogError> {
         let base = self.appends.next_offset;
         let new = Segment::create(&self.dir, base)?;
-        let mut old = std::mem::replace(&mut self.active, new);
-        if old.written() == old.size() {
-            old.finish().map_err(LogError::io("finish index of", old.path()))?;
-        }
+        let old = std::mem::replace(&mut self.active, new);
+        // From here on the log has a further segment, whatever becomes of the index.
         self.closed.push(old);
         self.recent.clear();
         self.unsynced.directory_changed(&self.dir, base)?;
+        if let Some(old) = self.closed.last_mut()
+            && old.written() == old.size()
+        {
+            old.finish().map_err(LogError::io("finish index of", old.path()))?;
+        }
         Ok(base)
     }
 
@@ -324,56 +239,26 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::topic::TopicConfig;
     use crate::log::testing::{TempDir, append, batch, create, open_clean, read_all, stage};
 
-    const FRESH: RollParams = RollParams {
-        base_offset: 100,
-        size: 1000,
-        first_timestamp: Some(5000),
-        created_ms: Some(90_000),
-        offset_index_full: false,
-        time_index_full: false,
-        jitter_ms: 0,
-        batch_bytes: 100,
-        batch_last_offset: 200,
-        batch_max_timestamp: 5000,
-        now_ms: 90_000,
-    };
-
-    fn config() -> TopicConfig {
-        TopicConfig { segment_bytes: 1100, segment_ms: 1000, ..TopicConfig::default() }
-    }
-
-    fn cause(params: RollParams) -> Option<RollCause> {
-        roll_cause(&params, &config())
-    }
-
     #[test]
-    fn a_segment_is_rolled_for_five_reasons() {
-        assert_eq!(cause(FRESH), None);
-        assert_eq!(cause(RollParams { batch_bytes: 101, ..FRESH }), Some(RollCause::Size));
-        assert_eq!(cause(RollParams { batch_max_timestamp: 6000, ..FRESH }), None);
-        assert_eq!(cause(RollParams { batch_max_timestamp: 6001, ..FRESH }), Some(RollCause::Time));
-        assert_eq!(cause(RollParams { batch_max_timestamp: 6000, jitter_ms: 1, ..FRESH }), Some(RollCause::Time));
-        assert_eq!(cause(RollParams { offset_index_full: true, ..FRESH }), Some(RollCause::OffsetIndexFull));
-        assert_eq!(cause(RollParams { time_index_full: true, ..FRESH }), Some(RollCause::TimeIndexFull));
-        let far = 100 + i64::from(i32::MAX);
-        assert_eq!(cause(RollParams { batch_last_offset: far, ..FRESH }), None);
-        assert_eq!(cause(RollParams { batch_last_offset: far + 1, ..FRESH }), Some(RollCause::OffsetOverflow));
-    }
-
-    #[test]
-    fn without_timestamps_the_wall_clock_counts() {
-        let stampless = RollParams { first_timestamp: Some(-1), batch_max_timestamp: -1, ..FRESH };
-        assert_eq!(cause(RollParams { now_ms: 91_000, ..stampless }), None);
-        assert_eq!(cause(RollParams { now_ms: 91_001, ..stampless }), Some(RollCause::Time));
-        assert_eq!(cause(RollParams { now_ms: i64::MAX, ..FRESH }), None, "records with timestamps don't look at it");
-    }
-
-    #[test]
-    fn an_empty_segment_takes_anything() {
-        let everything = RollParams { size: 0, batch_bytes: 9999, offset_index_full: true, now_ms: i64::MAX, ..FRESH };
-        assert_eq!(cause(everything), None);
+    fn a_segment_whose_index_can_not_be_finished_is_not_lost() {
+        let dir = TempDir::new();
+        let path = dir.path().join("t-0");
+        let size = batch(&[1, 2, 3], 50).len() as u32;
+        let config = TopicConfig { segment_bytes: 2 * size, ..TopicConfig::default() };
+        let mut log = create(&path, &config);
+        append(&mut log, batch(&[1, 2, 3], 50));
+        append(&mut log, batch(&[4, 5, 6], 50));
+        let index = path.join("00000000000000000000.timeindex");
+        std::fs::remove_file(&index).unwrap();
+        std::fs::create_dir(&index).unwrap();
+        assert!(stage(&mut log, batch(&[7, 8, 9], 50), 0).is_err());
+        assert_eq!(read_all(&log, 0, 1000).len(), 2 * size as usize);
+        std::fs::remove_dir(&index).unwrap();
+        assert_eq!(append(&mut log, batch(&[7, 8, 9], 50)).base_offset, 6);
+        assert_eq!(read_all(&log, 0, 1000).len(), 3 * size as usize);
     }
 
     #[test]
@@ -480,14 +365,5 @@ mod tests {
         let mut log = open_clean(&path, &TopicConfig::default()).unwrap();
         stage(&mut log, batch(&[1], 50), 0).unwrap();
         assert!(matches!(log.flush(&Files::inline(), 0), Flush::Failed(_)));
-    }
-
-    #[test]
-    fn jitter_stays_below_its_bound() {
-        let config = TopicConfig { segment_jitter_ms: 100, segment_ms: 1000, ..TopicConfig::default() };
-        let jitters: Vec<i64> = (0..50).map(|base| jitter_ms("/data/t-0".as_ref(), base, &config)).collect();
-        assert!(jitters.iter().all(|jitter| (0..100).contains(jitter)));
-        assert!(jitters.iter().any(|jitter| *jitter != jitters[0]));
-        assert_eq!(jitter_ms("/data/t-0".as_ref(), 0, &TopicConfig::default()), 0);
     }
 }

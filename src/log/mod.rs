@@ -5,7 +5,7 @@
 //! either broker can be started on the other's directory.
 //!
 //! - [`Log::open`] loads (`load`) and after a crash checks and mends (`recovery`)
-//! - `appender`: stage, flush, written, roll; `segment`, `index`: what a segment is made of
+//! - `appender`: stage, flush, written; `roll`: when a segment is full; `segment`, `index`: what a segment is made of
 //! - `write_back`: having the kernel write early; `truncate`: taking the end back
 //! - `reader`: offset -> file, position, length; `lookup`: timestamp -> offset; `walk`: over the batches of a file
 //! - [`compaction`]: of each key the last record stays: `.cleaned` files beside closed segments, then `.swap`, then their
@@ -37,6 +37,7 @@ mod recovery;
 mod recovery_tests;
 pub(crate) mod replace;
 mod retention;
+mod roll;
 mod segment;
 pub mod snapshots;
 mod sync;
@@ -57,7 +58,7 @@ use segment::Segment;
 use sync::Unsynced;
 use warm::Warm;
 
-pub use appender::{Flush, RollCause, StageMeta, Staged};
+pub use appender::{Flush, StageMeta, Staged};
 pub use error::{Damage, LogError, ReadError};
 pub use load::{NewPartition, OpenHints, Opened, Replayed, create_directories, sync_parents};
 pub use names::{DirectoryName, future_dir, is_topic_name, parse_directory_name, partition_dir};
