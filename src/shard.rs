@@ -170,6 +170,7 @@ impl Service for Shard {
     }
 
     fn settle(&self) {
+        self.net.go_on(&*self.api);
         self.api.expire();
         // Replies free connections to start what they held back, which may stage again: until nothing is left.
         loop {

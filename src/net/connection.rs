@@ -14,6 +14,11 @@ use super::frames::{Cut, FrameError, Framer};
 /// Requests of one connection that may wait for their replies at once. Clients use 5; more is a tool or a mistake.
 const OUTSTANDING_MAX: usize = 256;
 
+/// Requests of one connection that are handled in one wake, and bytes queued for it in one, before the others have their
+/// turn: so many that a client which keeps the usual few requests in flight never notices.
+const WAKE_REQUESTS_MAX: usize = 64;
+const WAKE_OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
+
 /// The place of a request in its connection's order of replies.
 pub(crate) type Sequence = u64;
 
@@ -42,6 +47,14 @@ pub(crate) enum Running {
     Alone,
 }
 
+/// What the current wake did for a connection.
+#[derive(Debug, Default)]
+struct Wake {
+    at_ns: u64,
+    requests: usize,
+    output_bytes: u64,
+}
+
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     pub(crate) listener: usize,
@@ -53,7 +66,10 @@ pub(crate) struct Connection {
     first: Sequence,
     alone: bool,
     pub(crate) reading_paused: bool,
+    /// It had its share of a wake and goes on in the next.
+    pub(crate) put_off: bool,
     pub(crate) closing: bool,
+    wake: Wake,
     /// When the last whole request arrived or the last reply left, for `connections.max.idle.ms`.
     pub(crate) active_at_ns: u64,
 }
@@ -70,7 +86,9 @@ impl Connection {
             first: 0,
             alone: false,
             reading_paused: false,
+            put_off: false,
             closing: false,
+            wake: Wake::default(),
             active_at_ns: now_ns,
         }
     }
@@ -86,6 +104,14 @@ impl Connection {
         }
     }
 
+    /// Whether the wake of `now_ns` (one value for each wake) has done its share for this connection.
+    pub(crate) fn had_its_share(&mut self, now_ns: u64) -> bool {
+        if self.wake.at_ns != now_ns {
+            self.wake = Wake { at_ns: now_ns, ..Wake::default() };
+        }
+        self.wake.requests >= WAKE_REQUESTS_MAX || self.wake.output_bytes >= WAKE_OUTPUT_BYTES_MAX
+    }
+
     /// The next frame that may be handled now.
     pub(crate) fn next(&mut self) -> Result<Cut, FrameError> {
         loop {
@@ -94,7 +120,10 @@ impl Connection {
             }
             match self.framer.next()? {
                 Cut::Hungry => {}
-                cut => return Ok(cut),
+                cut => {
+                    self.wake.requests += usize::from(matches!(cut, Cut::Frame(_)));
+                    return Ok(cut);
+                }
             }
             let Some(chunk) = self.backlog.pop_front() else { return Ok(Cut::Hungry) };
             self.backlog_bytes -= chunk.len();
@@ -156,6 +185,7 @@ impl Connection {
             let Some(Some(reply)) = self.replies.pop_front() else { break };
             self.first += 1;
             for out in reply.0 {
+                self.wake.output_bytes += out.len();
                 send(out);
             }
         }
@@ -254,6 +284,29 @@ mod tests {
             assert_eq!(text(next(&mut c)).as_deref(), Some(expected));
         }
         assert_eq!(c.backlog_bytes(), 0);
+    }
+
+    #[test]
+    fn a_wake_does_so_much_for_a_connection_and_no_more() {
+        let mut c = connection();
+        c.feed(framed(&vec!["r"; 3 * WAKE_REQUESTS_MAX]));
+        for wake in 1..=3 {
+            let mut handled = 0;
+            while !c.had_its_share(wake) {
+                assert!(next(&mut c).is_some());
+                let sequence = c.reserve(Running::Overlapping);
+                settle(&mut c, sequence, "R");
+                handled += 1;
+            }
+            assert_eq!(handled, WAKE_REQUESTS_MAX);
+        }
+        assert!(next(&mut c).is_none());
+
+        c.feed(framed(&["r", "r"]));
+        assert!(!c.had_its_share(4) && next(&mut c).is_some());
+        let sequence = c.reserve(Running::Overlapping);
+        settle(&mut c, sequence, &"R".repeat(WAKE_OUTPUT_BYTES_MAX as usize));
+        assert!(c.had_its_share(4) && !c.had_its_share(5));
     }
 
     #[test]

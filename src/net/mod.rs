@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use shards::{Chunk, Core, SocketId};
+use shards::{Chunk, Core, Nanos, SocketId};
 
 use crate::calls::Call;
 use connection::{Connection, Running};
@@ -75,12 +75,14 @@ pub struct Net {
     limits: NetLimits,
     connections: RefCell<HashMap<SocketId, Connection>>,
     memory: RefCell<Memory>,
+    /// Connections that had their share of a wake and have more to do.
+    put_off: RefCell<Vec<SocketId>>,
 }
 
 impl Net {
     pub fn new(core: Core<Call>, limits: NetLimits) -> Self {
         let memory = RefCell::new(Memory::new(limits.request_memory_bytes));
-        Self { core, limits, connections: RefCell::default(), memory }
+        Self { core, limits, connections: RefCell::default(), memory, put_off: RefCell::default() }
     }
 
     pub fn connection_count(&self) -> usize {
@@ -107,6 +109,20 @@ impl Net {
         connection.active_at_ns = self.core.now().0;
         connection.feed(chunk);
         self.advance(socket, connection, handler);
+    }
+
+    /// A new wake: connections that had their share of the last one go on.
+    pub fn go_on(&self, handler: &dyn Handler) {
+        if self.put_off.borrow().is_empty() {
+            return;
+        }
+        let mut connections = self.connections.borrow_mut();
+        for socket in self.put_off.take() {
+            if let Some(connection) = connections.get_mut(&socket) {
+                connection.put_off = false;
+                self.advance(socket, connection, handler);
+            }
+        }
     }
 
     /// The socket's queued output has left: reading may go on.
@@ -153,9 +169,14 @@ impl Net {
         }
     }
 
-    /// Handles every frame that is complete and may start.
+    /// Handles every frame that is complete and may start, as many as one connection may ask of a wake.
     fn advance(&self, socket: SocketId, connection: &mut Connection, handler: &dyn Handler) {
+        let now = self.core.now().0;
         while !connection.closing {
+            if connection.has_backlog() && connection.had_its_share(now) {
+                self.put_off(socket, connection);
+                break;
+            }
             if self.core.queued_bytes(socket) > OUTPUT_HIGH_BYTES {
                 return self.pause(socket, connection);
             }
@@ -215,6 +236,14 @@ impl Net {
             self.core.resume(socket);
             self.core.receive_into(socket, buf, upto);
         }
+    }
+
+    /// There is a next wake at once, after what came in meanwhile.
+    fn put_off(&self, socket: SocketId, connection: &mut Connection) {
+        if !std::mem::replace(&mut connection.put_off, true) {
+            self.put_off.borrow_mut().push(socket);
+        }
+        self.core.wake_at(Nanos(0));
     }
 
     fn pause(&self, socket: SocketId, connection: &mut Connection) {
