@@ -54,7 +54,8 @@ pub(super) fn handle(api: &Api, cx: &Context, _to: ReplyTo) -> Result<Outcome, S
 /// A group's coordinator lives on the shard that owns the group's partition of the offsets topic.
 fn group_coordinator(api: &Api, nodes: &[MetadataResponseBroker<'static>], group: &str) -> Found {
     let image = api.router.image();
-    let Some(topic) = image.topic(OFFSETS_TOPIC) else {
+    // While it is being created it may be known here and not yet where the client goes next.
+    let Some(topic) = image.topic(OFFSETS_TOPIC).filter(|_| !api.creating.0.get()) else {
         create_topic(api);
         return Err((ErrorCode::CoordinatorNotAvailable, "the coordinator is not available yet"));
     };

@@ -61,9 +61,8 @@ pub(super) async fn internal(api: &Api, topic: &str) -> Vec<(String, CreateRefus
 fn by_default(api: &Api, name: String) -> CreateTopic {
     let (mut num_partitions, mut replication_factor, mut configs) = (-1, -1, Vec::new());
     if name == OFFSETS_TOPIC {
-        let brokers = api.controller().image().brokers().filter(|broker| broker.is_active()).count();
         num_partitions = api.settings.groups.offsets_topic.num_partitions;
-        replication_factor = api.settings.groups.offsets_topic.replication_factor.min(brokers.max(1) as i16);
+        replication_factor = api.settings.groups.offsets_topic.replication_factor;
         configs = vec![
             ("cleanup.policy".into(), Some("compact".into())),
             ("compression.type".into(), Some("producer".into())),
