@@ -1,10 +1,11 @@
 //! From settings to running shards, and back to a clean end, one step after the other.
 
+use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shards::{Core, Counters, Plan, Running, Seating, ShardId, topology};
 use state::metadata::Image;
@@ -23,6 +24,10 @@ use crate::partition::{Directory, LogDirs, Offsets, Partitions, Wanted, write_ch
 use crate::route::{CONTROLLER, Router};
 use crate::shard::{Farewell, Shard};
 use crate::telemetry::ClientTelemetry;
+
+/// How long a port that is taken is waited for, and how often it is tried.
+const PORT_WAIT_MAX: Duration = Duration::from_secs(2);
+const PORT_RETRY: Duration = Duration::from_millis(10);
 
 /// A broker that runs.
 pub struct Server {
@@ -195,7 +200,7 @@ fn bind(settings: &mut Broker, shards: u16) -> Result<Vec<Bound>, StartFailure> 
     for one in addressing::endpoints(&listeners, shards)? {
         let (name, number, shard) = (&one.listener.name, one.number, one.shard);
         let host = if one.listener.host.is_empty() { "0.0.0.0" } else { &one.listener.host };
-        let socket = TcpListener::bind((host, one.port)).map_err(|error| {
+        let socket = bind_patiently(host, one.port).map_err(|error| {
             let whose = shard.filter(|shard| *shard > 0).map_or(String::new(), |shard| format!(", shard {shard}"));
             format!("listener {name}{whose}: cannot listen on {host}:{}: {error}", one.port)
         })?;
@@ -207,6 +212,20 @@ fn bind(settings: &mut Broker, shards: u16) -> Result<Vec<Bound>, StartFailure> 
         all.push(Bound { socket, number, shard });
     }
     Ok(all)
+}
+
+/// The kernel takes a process's rings apart after it has ended, and the sockets in them with them: after a SIGKILL the port
+/// can stay taken for a moment longer than the process lives.
+fn bind_patiently(host: &str, port: u16) -> io::Result<TcpListener> {
+    let deadline = Instant::now() + PORT_WAIT_MAX;
+    loop {
+        match TcpListener::bind((host, port)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(PORT_RETRY);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// The log directories with what their checkpoints say, in the order of `log.dirs`.

@@ -141,7 +141,9 @@ fn failures(out: &str, err: &str) -> String {
     let quiet = ["   Compiling", "    Finished", "     Running", "   Doc-tests", "running "];
     let fine =
         |line: &str| line.ends_with("... ok") || line.contains("... ignored") || line.starts_with("test result: ok");
-    let told = |line: &&str| !fine(line) && !quiet.iter().any(|start| line.starts_with(start));
+    // What brokers under test log: 2026-11-28T01:58:58.895Z ERROR ...
+    let logged = |line: &str| line.split(' ').next().is_some_and(|word| word.len() == 24 && word.ends_with('Z'));
+    let told = |line: &&str| !fine(line) && !logged(line) && !quiet.iter().any(|start| line.starts_with(start));
     let lines: Vec<&str> = out.lines().chain(err.lines()).filter(|line| !line.is_empty()).filter(told).collect();
     lines[lines.len().saturating_sub(120)..].join("\n")
 }
