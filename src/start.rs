@@ -161,7 +161,7 @@ impl Ground {
         Ok(Shard::new(core, net, api, Arc::clone(&self.farewell)))
     }
 
-    fn telemetry(&self, core: &Core<Call>) -> std::io::Result<Option<ClientTelemetry>> {
+    fn telemetry(&self, core: &Core<Call>) -> io::Result<Option<ClientTelemetry>> {
         let receive = || ClientTelemetry::new(core.clone(), &self.settings, &self.image);
         self.settings.client_telemetry.then(receive).transpose()
     }
