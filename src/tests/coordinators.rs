@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, is_control};
-use crate::groups::{call, commit, decode, fetch, find_coordinator, join_request, list, wait_until_loaded};
-use crate::raw::Connection;
+use crate::groups::{call, commit, fetch, find_coordinator, join_request, list, wait_until_loaded};
+use crate::raw::{Connection, decode};
 use crate::topics;
 use state::group::partition_of;
 use wire::messages::*;

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, is_control};
-use crate::raw::Connection;
+use crate::raw::{Connection, decode};
 use crate::topics;
-use wire::codec::{Decoder, Encoder, Message};
+use wire::codec::{Encoder, Message};
 use wire::generated::join_group_request::JoinGroupRequestProtocol;
 use wire::generated::leave_group_request::MemberIdentity;
 use wire::generated::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -42,10 +42,6 @@ fn receive(connection: &mut Connection, key: ApiKey, version: i16) -> Vec<u8> {
 pub(crate) fn call<'a>(connection: &mut Connection, key: ApiKey, version: i16, request: &impl Message<'a>) -> Vec<u8> {
     send(connection, key, version, request);
     receive(connection, key, version)
-}
-
-pub(crate) fn decode<'a, T: Message<'a>>(body: &'a [u8], version: i16) -> T {
-    T::decode(&mut Decoder::new(body), version).expect("an answer that can be read")
 }
 
 /// Asks until the coordinators are there; answers how the first answer read.

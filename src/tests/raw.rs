@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use wire::codec::{Encoder, Request};
+use wire::codec::{Decoder, Encoder, Message, Request};
 use wire::header::RequestHeader;
 
 /// Longer than any answer takes, also of a debug build on a busy machine.
@@ -92,6 +92,17 @@ impl Connection {
     pub(crate) fn is_served(&mut self) -> bool {
         matches!(self.call(API_VERSIONS, 0, &Bytes::new()), Outcome::Answer(body) if body[..2] == [0, 0])
     }
+}
+
+/// One request and the body of its answer.
+pub(crate) fn ask<'a, R: Request<'a>>(connection: &mut Connection, request: &R, version: i16) -> Vec<u8> {
+    assert!(connection.send(&frame(request, version)));
+    let body = connection.receive().answer(R::KEY.name());
+    body[usize::from(R::KEY.response_header_version(version) > 0)..].to_vec()
+}
+
+pub(crate) fn decode<'a, T: Message<'a>>(body: &'a [u8], version: i16) -> T {
+    T::decode(&mut Decoder::new(body), version).expect("an answer that can be read")
 }
 
 /// A whole frame with a header of version 1 and client id `raw`.

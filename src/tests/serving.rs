@@ -168,7 +168,7 @@ fn fetch(connection: &mut Connection, topic: &str, partition: i32, offset: i64) 
     connection.receive().answer("Fetch")
 }
 
-fn fetch_request<'a>(topic: &'a str, partitions: &[(i32, i64)], max_wait_ms: i32) -> FetchRequest<'a> {
+pub(crate) fn fetch_request<'a>(topic: &'a str, partitions: &[(i32, i64)], max_wait_ms: i32) -> FetchRequest<'a> {
     let partitions = partitions.iter().map(|(partition, fetch_offset)| FetchPartition {
         partition: *partition,
         fetch_offset: *fetch_offset,

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, is_control};
-use crate::raw::{Connection, Outcome, frame};
-use wire::codec::{Decoder, Message, Records, Request};
+use crate::raw::{Connection, Outcome, ask, decode};
+use wire::codec::Records;
 use wire::generated::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use wire::generated::delete_topics_request::DeleteTopicsRequest;
 use wire::generated::describe_topic_partitions_request::DescribeTopicPartitionsRequest;
@@ -23,16 +23,6 @@ use wire::records::{BatchBuilder, Scratch};
 use wire::{ErrorCode, Uuid};
 
 const NONE: i16 = ErrorCode::None as i16;
-
-fn ask<'a, R: Request<'a>>(connection: &mut Connection, request: &R, version: i16) -> Vec<u8> {
-    assert!(connection.send(&frame(request, version)));
-    let body = connection.receive().answer(R::KEY.name());
-    body[usize::from(R::KEY.response_header_version(version) > 0)..].to_vec()
-}
-
-fn decode<'a, T: Message<'a>>(body: &'a [u8], version: i16) -> T {
-    T::decode(&mut Decoder::new(body), version).expect("an answer that can be read")
-}
 
 /// Creates a topic with as many partitions and replicas as the broker likes.
 fn create(connection: &mut Connection, name: &str, configs: &[(&str, &str)]) -> i16 {

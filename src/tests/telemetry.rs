@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, is_control};
-use crate::raw::{Connection, Outcome, frame};
-use wire::codec::{Decoder, Encoder, Message, Request};
+use crate::raw::{Connection, Outcome, ask, decode, frame};
+use wire::codec::Encoder;
 use wire::generated::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
@@ -19,16 +19,6 @@ const NONE: i16 = ErrorCode::None as i16;
 const CLIENT_METRICS: i8 = 16;
 const SOFTWARE: &str = "tests-of-ringmill";
 const PUSH_BYTES_MAX: usize = 10_000;
-
-fn ask<'a, R: Request<'a>>(connection: &mut Connection, request: &R, version: i16) -> Vec<u8> {
-    assert!(connection.send(&frame(request, version)));
-    let body = connection.receive().answer(R::KEY.name());
-    body[usize::from(R::KEY.response_header_version(version) > 0)..].to_vec()
-}
-
-fn decode<'a, T: Message<'a>>(body: &'a [u8], version: i16) -> T {
-    T::decode(&mut Decoder::new(body), version).expect("an answer that can be read")
-}
 
 /// A connection whose software has a name.
 fn connect(broker: &Broker) -> Connection {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::broker::Broker;
 use crate::raw::{Connection, frame};
+use crate::serving::fetch_request;
 use wire::codec::{Decoder, Message, Records, Request};
 use wire::generated::alter_replica_log_dirs_request::{
     AlterReplicaLogDir, AlterReplicaLogDirTopic, AlterReplicaLogDirsRequest,
@@ -14,7 +15,6 @@ use wire::generated::alter_replica_log_dirs_response::AlterReplicaLogDirsRespons
 use wire::generated::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use wire::generated::describe_log_dirs_request::DescribeLogDirsRequest;
 use wire::generated::describe_log_dirs_response::DescribeLogDirsResponse;
-use wire::generated::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use wire::generated::fetch_response::FetchResponse;
 use wire::generated::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
@@ -264,23 +264,7 @@ pub(super) fn produce(
 
 /// The numbers of the records from `offset` on, as many as one answer holds, and where they end.
 pub(super) fn fetch(connection: &mut Connection, offset: i64, max_wait_ms: i32) -> (Vec<u64>, Option<i64>) {
-    let partition = FetchPartition {
-        partition: 0,
-        fetch_offset: offset,
-        partition_max_bytes: 1 << 20,
-        current_leader_epoch: -1,
-        ..Default::default()
-    };
-    let topic = FetchTopic { topic: TOPIC.into(), partitions: vec![partition], ..Default::default() };
-    let request = FetchRequest {
-        replica_id: -1,
-        max_wait_ms,
-        min_bytes: 1,
-        max_bytes: 1 << 20,
-        session_epoch: -1,
-        topics: vec![topic],
-        ..Default::default()
-    };
+    let request = fetch_request(TOPIC, &[(0, offset)], max_wait_ms);
     let body = ask(connection, &request, 11);
     let response = FetchResponse::decode(&mut Decoder::new(&body), 11).expect("a response");
     let partition = &response.responses[0].partitions[0];
