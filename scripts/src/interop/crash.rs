@@ -2,7 +2,7 @@
 
 use crate::interop::Env;
 use crate::interop::acks::{self, Ack};
-use crate::interop::dump;
+use crate::interop::dump::Dumpers;
 use crate::interop::lines;
 use crate::interop::python;
 use crate::interop::server::{Kind, Server};
@@ -32,7 +32,7 @@ pub(crate) fn run(env: &Env, kind: &Kind, tally: &mut Tally) {
 }
 
 fn rounds_of_sigkill(env: &Env, kind: &Kind, rounds: u32, acked: &mut Vec<Ack>) -> Result<(Server, String), String> {
-    let dir = env.scratch.join("crash");
+    let (dir, dumpers) = (env.scratch.join("crash"), Dumpers::start(&env.java)?);
     let mut server = Server::create(kind, &dir, &[("log.segment.bytes", "4194304")])?;
     let topic = env.topic("crash");
     super::create_topic(&env.java, &server.bootstrap(), &topic, PARTITIONS)?;
@@ -43,7 +43,7 @@ fn rounds_of_sigkill(env: &Env, kind: &Kind, rounds: u32, acked: &mut Vec<Ack>) 
         load.next(acked)?;
         load.until(acked, Instant::now() + Duration::from_millis(u64::from(200 + round * 137 % 900)))?;
         server.kill();
-        dump::logs(&env.java, &server.data(), true).map_err(|e| format!("round {round}, after SIGKILL: {e}"))?;
+        dumpers.logs(&server.data(), true).map_err(|e| format!("round {round}, after SIGKILL: {e}"))?;
         load.drain(acked)?;
         let restarted = Instant::now();
         server.start().map_err(|e| format!("round {round}: {e}"))?;
@@ -52,7 +52,7 @@ fn rounds_of_sigkill(env: &Env, kind: &Kind, rounds: u32, acked: &mut Vec<Ack>) 
     }
     load.finish(acked)?;
     server.stop()?;
-    dump::everything(&env.java, &server.data())?;
+    dumpers.everything(&server.data())?;
     server.start()?;
     Ok((server, format!("slowest restart to an acknowledgement {} ms", slowest.as_millis())))
 }

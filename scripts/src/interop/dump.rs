@@ -5,13 +5,26 @@ use crate::interop::java::Java;
 use crate::interop::server::Server;
 use crate::tally::Tally;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-pub(crate) fn run(env: &mut Env, server: &mut Server, tally: &mut Tally) {
+/// Two JVMs that dump files side by side: the tool has one thread.
+pub(crate) struct Dumpers<'a> {
+    first: &'a Java,
+    second: Java,
+}
+
+pub(crate) fn run(env: &Env, server: &mut Server, tally: &mut Tally) {
+    let mut dumpers = None;
+    tally.check("dump: a second JVM", || {
+        dumpers = Some(Dumpers::start(&env.java)?);
+        Ok(String::new())
+    });
+    let Some(dumpers) = dumpers else { return };
     tally.check("dump: a group commits offsets", || group(env));
-    tally.check("dump: every log while the broker runs", || logs(&env.java, &server.data(), false));
+    tally.check("dump: every log while the broker runs", || dumpers.logs(&server.data(), false));
     tally.check("dump: every log and index after a clean stop", || {
         server.stop()?;
-        everything(&env.java, &server.data())
+        dumpers.everything(&server.data())
     });
     let mut ends = String::new();
     tally.check("dump: the offsets after a restart are those from before", || {
@@ -24,7 +37,7 @@ pub(crate) fn run(env: &mut Env, server: &mut Server, tally: &mut Tally) {
     tally.check("dump: every log right after SIGKILL", || {
         ends = offsets(env)?;
         server.kill();
-        logs(&env.java, &server.data(), true)
+        dumpers.logs(&server.data(), true)
     });
     tally.check("dump: nothing was lost by SIGKILL", || {
         let took = server.start()?;
@@ -36,9 +49,9 @@ pub(crate) fn run(env: &mut Env, server: &mut Server, tally: &mut Tally) {
     });
     tally.check("dump: every log and index after SIGKILL, restart and stop", || {
         server.stop()?;
-        everything(&env.java, &server.data())
+        dumpers.everything(&server.data())
     });
-    tally.check("dump: the control, a flipped bit, is found", || planted(env, &server.data()));
+    tally.check("dump: the control, a flipped bit, is found", || dumpers.planted(env, &server.data()));
 }
 
 fn offsets(env: &Env) -> Result<String, String> {
@@ -70,47 +83,81 @@ fn group(env: &Env) -> Result<String, String> {
     )
 }
 
-/// The `.log` files alone: the indexes of a running broker, and of one that was killed, still have room at their ends.
-pub(crate) fn logs(java: &Java, data: &Path, torn_tail: bool) -> Result<String, String> {
-    let mut files = files(data)?;
-    files.retain(|file| has_extension(file, &["log"]));
-    let (data_logs, metadata): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| !is_metadata(file));
-    dump(java, &["--deep-iteration"], &data_logs, torn_tail)?;
-    dump(java, &["--cluster-metadata-decoder", "--skip-record-metadata"], &metadata, torn_tail)?;
-    Ok(format!("{} logs", data_logs.len() + metadata.len()))
-}
-
-pub(crate) fn everything(java: &Java, data: &Path) -> Result<String, String> {
-    let files = files(data)?;
-    let (metadata, rest): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_metadata(file));
-    let segments: Vec<_> =
-        rest.into_iter().filter(|file| has_extension(file, &["log", "index", "timeindex", "txnindex"])).collect();
-    let indexes: Vec<_> =
-        segments.iter().filter(|file| has_extension(file, &["index", "timeindex"])).cloned().collect();
-    dump(java, &["--deep-iteration", "--index-sanity-check"], &segments, false)?;
-    dump(java, &["--verify-index-only"], &indexes, false)?;
-    let records: Vec<_> = metadata.into_iter().filter(|file| has_extension(file, &["log", "checkpoint"])).collect();
-    dump(java, &["--cluster-metadata-decoder", "--skip-record-metadata"], &records, false)?;
-    let groups: Vec<_> =
-        segments.iter().filter(|file| is_of_groups(file) && has_extension(file, &["log"])).cloned().collect();
-    dump(java, &["--offsets-decoder"], &groups, false)?;
-    if segments.is_empty() || records.is_empty() {
-        return Err(format!("{} segments and indexes, {} metadata files", segments.len(), records.len()));
+impl Dumpers<'_> {
+    pub(crate) fn start(first: &Java) -> Result<Dumpers<'_>, String> {
+        Ok(Dumpers { first, second: first.another()? })
     }
-    Ok(format!("{} segments and indexes, {} metadata files", segments.len(), records.len()))
+
+    /// The `.log` files alone: the indexes of a running broker, and of one that was killed, still have room at their ends.
+    pub(crate) fn logs(&self, data: &Path, torn_tail: bool) -> Result<String, String> {
+        let mut files = files(data)?;
+        files.retain(|file| has_extension(file, &["log"]));
+        let (data_logs, metadata): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| !is_metadata(file));
+        self.dump(&["--deep-iteration"], &data_logs, torn_tail)?;
+        self.dump(&["--cluster-metadata-decoder", "--skip-record-metadata"], &metadata, torn_tail)?;
+        Ok(format!("{} logs", data_logs.len() + metadata.len()))
+    }
+
+    pub(crate) fn everything(&self, data: &Path) -> Result<String, String> {
+        let files = files(data)?;
+        let (metadata, rest): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_metadata(file));
+        let segments: Vec<_> =
+            rest.into_iter().filter(|file| has_extension(file, &["log", "index", "timeindex", "txnindex"])).collect();
+        let indexes: Vec<_> =
+            segments.iter().filter(|file| has_extension(file, &["index", "timeindex"])).cloned().collect();
+        self.dump(&["--deep-iteration", "--index-sanity-check"], &segments, false)?;
+        self.dump(&["--verify-index-only"], &indexes, false)?;
+        let records: Vec<_> = metadata.into_iter().filter(|file| has_extension(file, &["log", "checkpoint"])).collect();
+        self.dump(&["--cluster-metadata-decoder", "--skip-record-metadata"], &records, false)?;
+        let groups: Vec<_> =
+            segments.iter().filter(|file| is_of_groups(file) && has_extension(file, &["log"])).cloned().collect();
+        self.dump(&["--offsets-decoder"], &groups, false)?;
+        if segments.is_empty() || records.is_empty() {
+            return Err(format!("{} segments and indexes, {} metadata files", segments.len(), records.len()));
+        }
+        Ok(format!("{} segments and indexes, {} metadata files", segments.len(), records.len()))
+    }
+
+    /// Dumps the files and looks for anything that is not plain contents.
+    fn dump(&self, flags: &[&str], files: &[PathBuf], torn_tail: bool) -> Result<(), String> {
+        // Few at a time: the tool keeps what it prints in memory here.
+        let waiting = Mutex::new(files.chunks(10));
+        let work = |java: &Java| {
+            let next = || waiting.lock().expect("no thread panics while it holds this").next();
+            while let Some(some) = next() {
+                dump(java, flags, some, torn_tail)?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| work(&self.second));
+            work(self.first).and(second.join().unwrap_or_else(|_| Err("the second dump panicked".to_owned())))
+        })
+    }
+
+    fn planted(&self, env: &Env, data: &Path) -> Result<String, String> {
+        let mut logs: Vec<PathBuf> =
+            files(data)?.into_iter().filter(|file| has_extension(file, &["log"]) && !is_metadata(file)).collect();
+        logs.retain(|file| std::fs::metadata(file).is_ok_and(|meta| meta.len() > 200));
+        let sound = logs.first().ok_or("no log has records")?;
+        let damaged = env.scratch.join(sound.file_name().expect("a file has a name"));
+        let mut bytes = std::fs::read(sound).map_err(|e| e.to_string())?;
+        bytes[100] ^= 0x10;
+        std::fs::write(&damaged, bytes).map_err(|e| e.to_string())?;
+        match self.dump(&["--deep-iteration"], &[damaged], false) {
+            Ok(()) => Err("a flipped bit went unseen: this check is blind".to_owned()),
+            Err(_) => Ok(String::new()),
+        }
+    }
 }
 
-/// Dumps the files and looks for anything that is not plain contents.
 fn dump(java: &Java, flags: &[&str], files: &[PathBuf], torn_tail: bool) -> Result<(), String> {
-    // Few at a time: the tool keeps what it prints in memory here.
-    for some in files.chunks(20) {
-        let list = some.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(",");
-        let said = java.ask(&[&["dump"], flags, &["--files", &list]].concat())?;
-        let (code, all) = (said.code, format!("{}\n{}", said.out, said.err));
-        let suspicious: Vec<&str> = all.lines().filter(|line| is_finding(line, torn_tail)).take(10).collect();
-        if code != 0 || !suspicious.is_empty() {
-            return Err(format!("{flags:?} exit {code}\n{}", suspicious.join("\n")));
-        }
+    let list = files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(",");
+    let said = java.ask(&[&["dump"], flags, &["--files", &list]].concat())?;
+    let (code, all) = (said.code, format!("{}\n{}", said.out, said.err));
+    let suspicious: Vec<&str> = all.lines().filter(|line| is_finding(line, torn_tail)).take(10).collect();
+    if code != 0 || !suspicious.is_empty() {
+        return Err(format!("{flags:?} exit {code}\n{}", suspicious.join("\n")));
     }
     Ok(())
 }
@@ -128,21 +175,6 @@ fn is_finding(line: &str, torn_tail: bool) -> bool {
     let words = ["isvalid: false", "ismatch", " is followed by ", "not found in", "invalid bytes", "out of order"];
     let errors = ["Exception", "Error", "orrupt", "Could not", "at org.apache", "Ignoring unknown"];
     words.iter().chain(&errors).any(|word| line.contains(word))
-}
-
-fn planted(env: &Env, data: &Path) -> Result<String, String> {
-    let mut logs: Vec<PathBuf> =
-        files(data)?.into_iter().filter(|file| has_extension(file, &["log"]) && !is_metadata(file)).collect();
-    logs.retain(|file| std::fs::metadata(file).is_ok_and(|meta| meta.len() > 200));
-    let sound = logs.first().ok_or("no log has records")?;
-    let damaged = env.scratch.join(sound.file_name().expect("a file has a name"));
-    let mut bytes = std::fs::read(sound).map_err(|e| e.to_string())?;
-    bytes[100] ^= 0x10;
-    std::fs::write(&damaged, bytes).map_err(|e| e.to_string())?;
-    match dump(&env.java, &["--deep-iteration"], &[damaged], false) {
-        Ok(()) => Err("a flipped bit went unseen: this check is blind".to_owned()),
-        Err(_) => Ok(String::new()),
-    }
 }
 
 /// Every file below the data directory.

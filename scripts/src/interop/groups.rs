@@ -12,13 +12,11 @@ mod watch;
 
 use crate::deps;
 use crate::interop::Env;
-use crate::interop::java::Java;
 use crate::interop::server::{Kind, Server};
 use crate::process;
 use crate::tally::Tally;
 use member::Programs;
 use scenario::{Scenario, World};
-use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -159,10 +157,4 @@ fn directory(env: &Env, name: &str) -> Result<std::path::PathBuf, String> {
     let dir = env.scratch.join(name);
     std::fs::create_dir_all(&dir).map_err(|e| format!("create {}: {e}", dir.display()))?;
     Ok(dir)
-}
-
-/// A JVM of its own for a thread of its own.
-fn another_java(env: &Env) -> Result<Java, String> {
-    let libs: &Path = env.java.libs();
-    Java::start(libs, &deps::java_classes(libs)?)
 }

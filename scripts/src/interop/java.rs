@@ -1,10 +1,10 @@
 //! One JVM that runs Kafka's tools and Java clients for many checks; see scripts/interop/java/Driver.java.
 
 use crate::interop::server;
-use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ const CALL: Duration = Duration::from_secs(240);
 
 pub(crate) struct Java {
     libs: PathBuf,
-    session: RefCell<Session>,
+    classes: PathBuf,
+    session: Mutex<Session>,
 }
 
 struct Session {
@@ -37,7 +38,13 @@ impl Java {
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         let (send, answers) = channel();
         std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        Ok(Java { libs: libs.to_owned(), session: RefCell::new(Session { child, input, answers }) })
+        let (libs, classes) = (libs.to_owned(), classes.to_owned());
+        Ok(Java { libs, classes, session: Mutex::new(Session { child, input, answers }) })
+    }
+
+    /// A second JVM, for calls beside those of this one.
+    pub(crate) fn another(&self) -> Result<Java, String> {
+        Java::start(&self.libs, &self.classes)
     }
 
     pub(crate) fn libs(&self) -> &Path {
@@ -59,7 +66,7 @@ impl Java {
     }
 
     pub(crate) fn ask(&self, request: &[&str]) -> Result<Said, String> {
-        let mut session = self.session.borrow_mut();
+        let mut session = self.session.lock().map_err(|_| "another call of this JVM panicked")?;
         let line = request.iter().map(|field| escape(field)).collect::<Vec<_>>().join("\t");
         writeln!(session.input, "{line}").map_err(|e| format!("the JVM is gone: {e}"))?;
         let answer = session.answers.recv_timeout(CALL).map_err(|e| format!("{}: no answer: {e}", request[1]))?;
@@ -82,7 +89,7 @@ impl Said {
 
 impl Drop for Java {
     fn drop(&mut self) {
-        let session = self.session.get_mut();
+        let Ok(session) = self.session.get_mut() else { return };
         let _ = session.child.kill();
         let _ = session.child.wait();
     }

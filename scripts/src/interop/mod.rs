@@ -133,7 +133,7 @@ fn run_parts(options: &Options, mut env: Env, mut server: Option<Server>, tally:
         if tally.check("interop: the broker is still there", || server.alive().map(|()| String::new()))
             && wanted("dump")
         {
-            dump::run(&mut env, server, tally);
+            dump::run(&env, server, tally);
         }
         server.kill();
     }

@@ -3,9 +3,11 @@
 
 use crate::interop::Env;
 use crate::interop::create_topic;
+use crate::interop::java::Java;
 use crate::interop::server::{Kind, Server};
 use crate::process;
 use crate::tally::Tally;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,19 +21,30 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(env: &Env, ringmill: &Kind, tally: &mut Tally) {
     let kafka = Kind::Kafka { libs: env.java.libs().to_owned() };
-    for (name, from, to) in [
-        ("takeover: ringmill finds the groups that Apache Kafka wrote", &kafka, ringmill),
-        ("takeover: Apache Kafka finds the groups that ringmill wrote", ringmill, &kafka),
-    ] {
-        tally.check(name, || take_over(env, from, to));
+    let kafka = &kafka;
+    let ways = [
+        ("takeover: ringmill finds the groups that Apache Kafka wrote", "from-kafka", kafka, ringmill),
+        ("takeover: Apache Kafka finds the groups that ringmill wrote", "from-ringmill", ringmill, kafka),
+    ];
+    // Both at a time: most of it is waiting.
+    let verdicts = std::thread::scope(|scope| {
+        let run = |(name, dir, from, to)| {
+            let started = Instant::now();
+            let verdict = env.java.another().and_then(|java| take_over(&java, &env.scratch.join(dir), from, to));
+            (name, started.elapsed(), verdict)
+        };
+        let threads = ways.map(|way| scope.spawn(move || run(way)));
+        threads.map(|thread| thread.join().expect("a check gives its verdict"))
+    });
+    for (name, time, verdict) in verdicts {
+        tally.done(name, time, verdict);
     }
 }
 
-fn take_over(env: &Env, from: &Kind, to: &Kind) -> Result<String, String> {
-    let dir = env.scratch.join(if matches!(from, Kind::Kafka { .. }) { "from-kafka" } else { "from-ringmill" });
-    let mut server = Server::create(from, &dir, &SETTINGS)?;
-    let mut member = fill(env, &server)?;
-    let before = told(env, &server);
+fn take_over(java: &Java, dir: &Path, from: &Kind, to: &Kind) -> Result<String, String> {
+    let mut server = Server::create(from, dir, &SETTINGS)?;
+    let mut member = fill(java, &server)?;
+    let before = told(java, &server);
     let _ = member.kill();
     let _ = member.wait();
     let before = before?;
@@ -43,23 +56,23 @@ fn take_over(env: &Env, from: &Kind, to: &Kind) -> Result<String, String> {
     let deadline = Instant::now() + PATIENCE;
     // A coordinator that still loads says so, or tells less.
     loop {
-        match told(env, &server) {
+        match told(java, &server) {
             Ok(after) if after == before => break,
             _ if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(200)),
             Ok(after) => return Err(format!("before\n{before}\nafter\n{after}")),
             Err(reason) => return Err(reason),
         }
     }
-    goes_on(env, &server)?;
+    goes_on(java, &server)?;
     server.stop()?;
     Ok(format!("{} lines of groups, members and offsets", before.lines().count()))
 }
 
 /// Groups of both protocols with and without members, offsets, and tombstones of offsets and of groups.
-fn fill(env: &Env, server: &Server) -> Result<Child, String> {
+fn fill(java: &Java, server: &Server) -> Result<Child, String> {
     let bootstrap = server.bootstrap();
-    create_topic(&env.java, &bootstrap, "t", 3)?;
-    create_topic(&env.java, &bootstrap, "u", 1)?;
+    create_topic(java, &bootstrap, "t", 3)?;
+    create_topic(java, &bootstrap, "u", 1)?;
     let mut lines = String::new();
     (0..90).for_each(|number| lines.push_str(&format!("key {number}:value {number}\n")));
     for topic in ["t", "u"] {
@@ -77,9 +90,9 @@ fn fill(env: &Env, server: &Server) -> Result<Child, String> {
         let read = ["--include", "t|u", "--group", group, "--from-beginning", "--max-messages", "60"];
         let protocol = format!("group.protocol={protocol}");
         let more = ["--timeout-ms", "30000", "--consumer-property", &protocol];
-        env.java.tool_ok(CONSUMER, "", &[&connect[..], &read, &more].concat())?;
+        java.tool_ok(CONSUMER, "", &[&connect[..], &read, &more].concat())?;
     }
-    let groups = |args: &[&str]| env.java.tool_ok(GROUPS, "", &[&connect[..], args].concat());
+    let groups = |args: &[&str]| java.tool_ok(GROUPS, "", &[&connect[..], args].concat());
     groups(&["--delete", "--group", "deleted", "--group", "deleted-too"])?;
     groups(&["--delete-offsets", "--group", "classic-left", "--topic", "u"])?;
     groups(&["--reset-offsets", "--group", "reset", "--topic", "t", "--to-offset", "7", "--execute"])?;
@@ -99,7 +112,7 @@ fn fill(env: &Env, server: &Server) -> Result<Child, String> {
 }
 
 /// Everything that the tools tell of groups, without the order.
-fn told(env: &Env, server: &Server) -> Result<String, String> {
+fn told(java: &Java, server: &Server) -> Result<String, String> {
     let bootstrap = server.bootstrap();
     let connect = ["--bootstrap-server", &bootstrap];
     let mut all = Vec::new();
@@ -109,10 +122,10 @@ fn told(env: &Env, server: &Server) -> Result<String, String> {
         &["--describe", "--all-groups", "--state"],
         &["--describe", "--all-groups", "--members", "--verbose"],
     ] {
-        let text = env.java.tool_ok(GROUPS, "", &[&connect[..], args].concat())?;
+        let text = java.tool_ok(GROUPS, "", &[&connect[..], args].concat())?;
         all.extend(text.lines().map(words).filter(|line| !line.is_empty()));
     }
-    let types = env.java.tool_ok("GroupsCommand", "", &[&connect[..], &["--list"]].concat())?;
+    let types = java.tool_ok("GroupsCommand", "", &[&connect[..], &["--list"]].concat())?;
     all.extend(types.lines().map(words));
     all.sort_unstable();
     Ok(all.join("\n"))
@@ -124,7 +137,7 @@ fn words(line: &str) -> String {
 }
 
 /// Groups that were left are joined again where they were left, and what was deleted begins anew.
-fn goes_on(env: &Env, server: &Server) -> Result<(), String> {
+fn goes_on(java: &Java, server: &Server) -> Result<(), String> {
     let bootstrap = server.bootstrap();
     for (group, protocol, topic, records) in
         [("consumer-left", "consumer", "t|u", 120), ("deleted", "classic", "t", 90), ("reset", "classic", "t", 69)]
@@ -134,7 +147,7 @@ fn goes_on(env: &Env, server: &Server) -> Result<(), String> {
         let read = ["--bootstrap-server", &bootstrap, "--include", topic, "--group", group, "--from-beginning"];
         let more = ["--max-messages", &count, "--timeout-ms", "8000", "--consumer-property", &protocol];
         // It waits for one record too many, and says how many there were.
-        let said = env.java.tool(CONSUMER, "", &[&read[..], &more].concat())?;
+        let said = java.tool(CONSUMER, "", &[&read[..], &more].concat())?;
         let all = format!("{}\n{}", said.out, said.err);
         if !all.contains(&format!("Processed a total of {records} messages")) {
             return Err(format!("{group} does not read {records} records\n{all}"));

@@ -29,7 +29,7 @@ fn kill_broker(env: &Env, kind: &Kind, programs: &Programs, rounds: u32) -> Resu
     let scratch = super::directory(env, "groups-broker-members")?;
     let (ends, watch) = (load.ends.clone(), Watch::default());
     let world = World { programs, bootstrap, topic, scratch, partitions: PARTITIONS, ends, watch };
-    let java = super::another_java(env)?;
+    let java = env.java.another()?;
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (world, over) = (&world, &over);
