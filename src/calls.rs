@@ -41,6 +41,15 @@ pub enum Call {
     /// A question to the coordinator of a group that lives on the receiver; answered by `Grouped`, perhaps much later.
     Group(Box<GroupAsk>),
     Grouped(Box<Grouped>),
+    /// Have replicas of the receiver's lie in other log directories; answered by `LogDirsAltered`, when the moves have begun.
+    AlterLogDirs {
+        ask: Ticket,
+        replicas: Vec<AlterLogDir>,
+    },
+    LogDirsAltered {
+        ask: Ticket,
+        results: LogDirsAltered,
+    },
     /// All groups whose coordinators live on the receiver; answered by `GroupsListed`.
     ListGroups {
         ask: Ticket,
@@ -143,6 +152,11 @@ pub struct Grouped {
     pub reply: group::Reply,
 }
 
+/// A replica's place in its request, the replica, and the place of its directory in `log.dirs`.
+pub type AlterLogDir = (u32, PartitionId, usize);
+
+pub type LogDirsAltered = Vec<(u32, Result<(), AlterDirError>)>;
+
 /// Groups, or why they can't be told now.
 pub type ListedGroups = Result<Vec<group::ListedGroup>, group::GroupError>;
 
@@ -209,8 +223,6 @@ pub enum Query {
     DeleteRecords(Vec<(u32, PartitionId, i64)>),
     /// Sizes of all partitions of the receiver's, and of their future replicas.
     LogSizes,
-    /// Have replicas lie in these directories, by their places in `log.dirs`.
-    AlterLogDirs(Vec<(u32, PartitionId, usize)>),
     /// Where all partitions of the receiver's stand, for the checkpoint files.
     PartitionOffsets,
     /// What idempotent producers left behind in partitions (KIP-664).
@@ -226,7 +238,6 @@ pub enum Answer {
     /// Low watermarks.
     DeleteRecords(Vec<(u32, Result<i64, DeleteRecordsError>)>),
     LogSizes(Vec<LogSize>),
-    AlterLogDirs(Vec<(u32, Result<(), AlterDirError>)>),
     PartitionOffsets(Vec<PartitionOffsets>),
     Producers(Vec<(u32, Result<Vec<ProducerInfo>, ReadError>)>),
 }

@@ -8,12 +8,22 @@ use ringmill::metrics::log;
 use ringmill::start::Server;
 
 fn main() -> ExitCode {
+    end_at_panic();
     match cli::parse() {
         Command::Serve(serve) => run(&serve),
         Command::Config(command) => cli::run_config(&command),
         Command::Apis => cli::run_apis(),
         Command::Storage(command) => cli::run_storage(&command),
     }
+}
+
+/// A panic ends the process, where panics unwind as well: shards that go on without one could acknowledge what it lost.
+fn end_at_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 /// Runs a broker until SIGTERM or SIGINT.

@@ -12,7 +12,10 @@ use shards::{Core, Lane, ShardId};
 use state::metadata::{Image, TopicChange, shard_of};
 use wire::Uuid;
 
-use crate::calls::{Answer, Append, Call, ControlReply, ControlRequest, GroupAsk, ListedGroups, Query, Read, Ticket};
+use crate::calls::{
+    AlterLogDir, Answer, Append, Call, ControlReply, ControlRequest, GroupAsk, ListedGroups, LogDirsAltered, Query,
+    Read, Ticket,
+};
 use crate::tickets::Tickets;
 
 /// Where a partition lives, seen from this shard.
@@ -71,6 +74,7 @@ struct Ask {
 enum Heard {
     Answer(Box<Answer>),
     Controlled(Box<ControlReply>),
+    LogDirsAltered(LogDirsAltered),
     Listed(ListedGroups),
 }
 
@@ -163,6 +167,16 @@ impl Router {
         self.core.call(to, Lane::Request, Call::Group(Box::new(ask)));
     }
 
+    /// Has replicas of a shard's lie in other log directories.
+    pub async fn alter_log_dirs(&self, of: ShardId, replicas: Vec<AlterLogDir>) -> LogDirsAltered {
+        let ask = self.asks.borrow_mut().insert(Ask::default());
+        self.core.call(of, Lane::Request, Call::AlterLogDirs { ask, replicas });
+        match self.heard(ask).await {
+            Heard::LogDirsAltered(results) => results,
+            _ => unreachable!("what became of moves is what was asked for"),
+        }
+    }
+
     /// All groups of a shard.
     pub async fn list_groups(&self, of: ShardId) -> ListedGroups {
         let ask = self.asks.borrow_mut().insert(Ask::default());
@@ -179,6 +193,10 @@ impl Router {
 
     pub fn controlled(&self, ask: Ticket, reply: Box<ControlReply>) {
         self.settle(ask, Heard::Controlled(reply));
+    }
+
+    pub fn log_dirs_altered(&self, ask: Ticket, results: LogDirsAltered) {
+        self.settle(ask, Heard::LogDirsAltered(results));
     }
 
     pub fn groups_listed(&self, ask: Ticket, groups: ListedGroups) {

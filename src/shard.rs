@@ -156,6 +156,8 @@ impl Service for Shard {
             Call::Answer { ask, answer } => self.router.answered(ask, answer),
             Call::Group(question) => self.ask_group(from, *question),
             Call::Grouped(grouped) => self.api.grouped(*grouped),
+            Call::AlterLogDirs { ask, replicas } => self.api.alter_log_dirs(from, ask, replicas),
+            Call::LogDirsAltered { ask, results } => self.router.log_dirs_altered(ask, results),
             Call::ListGroups { ask } => self.list_groups(from, ask),
             Call::GroupsListed { ask, groups } => self.router.groups_listed(ask, groups),
             Call::Control { ask, request } => self.api.control(from, ask, *request),

@@ -15,20 +15,17 @@ use wire::generated::alter_replica_log_dirs_response::{
 };
 
 use super::{Api, Context, ReplyTo};
-use crate::calls::{AlterDirError, Answer, Call, ControlReply, ControlRequest, PartitionId, Query, Ticket};
+use crate::calls::{AlterDirError, AlterLogDir, Call, ControlReply, ControlRequest, PartitionId, Ticket};
 use crate::log::future_dir;
 use crate::net::Outcome;
 use crate::partition::Ask;
 use crate::route::Place;
 
-/// A partition and where it is to lie.
-type Item = (u32, PartitionId, usize);
-
 pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, String> {
     let request: AlterReplicaLogDirsRequest<'_> = cx.decode()?;
     let mut partitions: Vec<(String, i32)> = Vec::new();
     let mut codes: Vec<ErrorCode> = Vec::new();
-    let mut items: Vec<(Place, Item)> = Vec::new();
+    let mut items: Vec<(Place, AlterLogDir)> = Vec::new();
     for ((name, index), path) in wanted(&request) {
         let checked = check(api, name, index, path);
         if let Ok((place, id, directory)) = checked {
@@ -41,9 +38,7 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
     let shared = Rc::clone(&api);
     Ok(shared.spawn(to, async move {
         for (shard, items) in api.router.by_owner(items.into_iter()) {
-            let answer = api.router.ask(ShardId(shard), Query::AlterLogDirs(items)).await;
-            let Answer::AlterLogDirs(results) = answer else { continue };
-            for (item, result) in results {
+            for (item, result) in api.router.alter_log_dirs(ShardId(shard), items).await {
                 codes[item as usize] = result.err().map_or(ErrorCode::None, code);
             }
         }
@@ -103,14 +98,14 @@ fn respond(partitions: &[(String, i32)], codes: &[ErrorCode]) -> AlterReplicaLog
 
 impl Api {
     /// Begins moves of this shard's replicas; answered when a crash does not make them forgotten.
-    pub(super) fn alter_log_dirs(&self, from: ShardId, ask: Ticket, items: Vec<Item>) {
+    pub fn alter_log_dirs(&self, from: ShardId, ask: Ticket, replicas: Vec<AlterLogDir>) {
         let api = self.shared();
         self.core.spawn(async move {
             let mut results = Vec::new();
-            for (item, id, directory) in items {
+            for (item, id, directory) in replicas {
                 results.push((item, api.partitions.alter_log_dir(id, directory).await));
             }
-            api.core.call(from, Lane::Reply, Call::Answer { ask, answer: Box::new(Answer::AlterLogDirs(results)) });
+            api.core.call(from, Lane::Reply, Call::LogDirsAltered { ask, results });
             api.move_replicas().await;
         });
     }

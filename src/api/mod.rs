@@ -200,10 +200,6 @@ impl Api {
 
     /// Answers a question of another shard's about partitions of this one.
     pub fn asked(&self, from: ShardId, ask: Ticket, query: Query) {
-        let query = match query {
-            Query::AlterLogDirs(items) => return self.alter_log_dirs(from, ask, items),
-            query => query,
-        };
         let answer = Box::new(self.partitions.answer(query));
         self.core.call(from, Lane::Reply, Call::Answer { ask, answer });
     }

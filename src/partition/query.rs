@@ -19,7 +19,6 @@ impl Partitions {
                 items.into_iter().map(|(item, id)| (item, self.ask(&id, |p| Ok(p.producer_infos())))).collect(),
             ),
             Query::LogSizes => Answer::LogSizes(self.log_sizes()),
-            Query::AlterLogDirs(_) => unreachable!("a move takes more than an answer"),
             Query::PartitionOffsets => Answer::PartitionOffsets(self.offsets()),
         }
     }
