@@ -16,6 +16,7 @@ leaves when standard input closes. Every line it prints starts with the time in 
 """
 
 import asyncio
+import logging
 import sys
 import threading
 import time
@@ -128,6 +129,9 @@ def kafka_python(bootstrap, group, topic, _protocol, assignor, instance, session
         "roundrobin": RoundRobinPartitionAssignor,
         "cooperative-sticky": CooperativeStickyAssignor,
     }
+    # What it did last is the first thing to know of a member that hangs.
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("kafka.coordinator").setLevel(logging.INFO)
     consumer = KafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id=group,

@@ -104,7 +104,7 @@ fn scenarios(
     load.progress(Duration::from_secs(30))?;
     let scratch = directory(env, "groups-members")?;
     let (ends, watch) = (load.ends.clone(), Watch::default());
-    let world = World { programs, bootstrap, topic, scratch, partitions: PARTITIONS, ends, watch };
+    let world = World { programs, java: &env.java, bootstrap, topic, scratch, partitions: PARTITIONS, ends, watch };
     let mut scenarios = scenario::all(env.quick && only().is_none());
     scenarios.retain(wanted);
     let waiting = Mutex::new(scenarios.into_iter());

@@ -28,7 +28,7 @@ fn kill_broker(env: &Env, kind: &Kind, programs: &Programs, rounds: u32) -> Resu
     load.progress(BACK)?;
     let scratch = super::directory(env, "groups-broker-members")?;
     let (ends, watch) = (load.ends.clone(), Watch::default());
-    let world = World { programs, bootstrap, topic, scratch, partitions: PARTITIONS, ends, watch };
+    let world = World { programs, java: &env.java, bootstrap, topic, scratch, partitions: PARTITIONS, ends, watch };
     let java = env.java.another()?;
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {

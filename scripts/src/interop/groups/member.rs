@@ -288,7 +288,7 @@ impl Member {
         });
         let mut troubles: Vec<String> = troubles.collect();
         let first = troubles.len().saturating_sub(5);
-        let tail = process::file_tail(&self.errors, 5);
+        let tail = process::file_tail(&self.errors, 15);
         format!("{}{}\n{tail}", self.name, troubles.split_off(first).concat()).trim_end().to_owned()
     }
 

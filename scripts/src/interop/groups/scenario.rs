@@ -3,6 +3,7 @@
 use super::judge::{self, What};
 use super::member::{Client, Group, Member, Place, Programs, Protocol, Role};
 use super::watch::{Ends, Watch};
+use crate::interop::java::Java;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ pub(crate) struct Scenario {
 /// What scenarios share.
 pub(crate) struct World<'a> {
     pub programs: &'a Programs,
+    pub java: &'a Java,
     pub bootstrap: String,
     pub topic: String,
     pub scratch: std::path::PathBuf,
@@ -255,7 +257,17 @@ impl<'a> Run<'a> {
 
     pub(crate) fn with_complaints(&self, reason: String) -> String {
         let complaints: Vec<String> = self.members.iter().map(Member::complaints).collect();
-        format!("{reason}\n{}", complaints.join("\n"))
+        format!("{reason}\n{}\n{}", complaints.join("\n"), self.described())
+    }
+
+    /// What the broker makes of the group.
+    fn described(&self) -> String {
+        let server = ["--bootstrap-server", &self.world.bootstrap, "--group", &self.place.group, "--describe"];
+        let describe = |what: &[&str]| {
+            let class = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+            self.world.java.tool(class, "", &[&server[..], what].concat()).map_or_else(|why| why, |said| said.out)
+        };
+        describe(&["--state"]) + &describe(&["--members", "--verbose"])
     }
 }
 
