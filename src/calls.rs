@@ -355,8 +355,10 @@ pub enum ControlReply {
     Failed(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a topic that somebody needed was not created.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CreateRefused {
     InvalidName,
-    Other,
+    /// For the log: whoever needed it is told that the topic is not there.
+    Other(String),
 }

@@ -15,6 +15,7 @@ use crate::protocol;
 
 /// An answer to a question of this client is never longer.
 const ANSWER_SIZE_MAX: i32 = 64 << 20;
+const PRODUCER_ID_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) struct Client {
     stream: TcpStream,
@@ -74,12 +75,19 @@ impl Client {
         accepted("CreateTopics", topic.error_code)
     }
 
-    /// Of a producer without transactions: its id and epoch.
+    /// Of a producer without transactions: its id and epoch. Apache Kafka asks for a while to come back when it has none left.
     pub(crate) fn init_producer_id(&mut self) -> Result<(i64, i16), Failure> {
         let request = InitProducerIdRequest { transactional_id: None, transaction_timeout_ms: 1, ..Default::default() };
-        let answer = self.ask(protocol::INIT_PRODUCER_ID, &request)?;
-        accepted("InitProducerId", answer.error_code)?;
-        Ok((answer.producer_id, answer.producer_epoch))
+        let end = Instant::now() + PRODUCER_ID_MAX;
+        loop {
+            let answer = self.ask(protocol::INIT_PRODUCER_ID, &request)?;
+            if answer.error_code == wire::ErrorCode::CoordinatorLoadInProgress as i16 && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            }
+            accepted("InitProducerId", answer.error_code)?;
+            return Ok((answer.producer_id, answer.producer_epoch));
+        }
     }
 
     pub(crate) fn delete_topic(&mut self, name: &str) -> Result<(), Failure> {

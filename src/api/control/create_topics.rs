@@ -52,7 +52,7 @@ pub(super) async fn auto(api: &Api, names: Vec<String>) -> Vec<(String, CreateRe
 pub(super) async fn internal(api: &Api, topic: &str) -> Vec<(String, CreateRefused)> {
     let refused = create(api, vec![by_default(api, topic.to_owned())]).await;
     for (name, why) in &refused {
-        crate::metrics::log::error(format_args!("{name} could not be created: {why:?}"));
+        crate::metrics::log::error(format_args!("{name} could not be created: {}", told(why)));
     }
     refused
 }
@@ -72,17 +72,28 @@ fn by_default(api: &Api, name: String) -> CreateTopic {
     CreateTopic { name, num_partitions, replication_factor, assignments: Vec::new(), configs }
 }
 
+fn told(why: &CreateRefused) -> &str {
+    match why {
+        CreateRefused::InvalidName => "its name is not valid, or too similar to another",
+        CreateRefused::Other(text) => text,
+    }
+}
+
 async fn create(api: &Api, topics: Vec<CreateTopic>) -> Vec<(String, CreateRefused)> {
     let created = api.controller().with(|controller| controller.create_topics(&topics, false));
     api.publish().await;
-    let Ok(answers) = created else {
-        return topics.into_iter().map(|topic| (topic.name, CreateRefused::Other)).collect();
+    let answers = match created {
+        Ok(answers) => answers,
+        Err(error) => {
+            let why = CreateRefused::Other(request_error(&error).1);
+            return topics.into_iter().map(|topic| (topic.name, why.clone())).collect();
+        }
     };
     let refused = answers.into_iter().filter_map(|(name, answer)| match answer.err()? {
         // Another request was faster.
         CreateTopicError::Exists => None,
         CreateTopicError::Name(_) | CreateTopicError::Similar(_) => Some((name, CreateRefused::InvalidName)),
-        _ => Some((name, CreateRefused::Other)),
+        error => Some((name, CreateRefused::Other(words(api.nodes, &error)))),
     });
     refused.collect()
 }
