@@ -29,6 +29,11 @@ use crate::telemetry::ClientTelemetry;
 const PORT_WAIT_MAX: Duration = Duration::from_secs(2);
 const PORT_RETRY: Duration = Duration::from_millis(10);
 
+/// What every process may open.
+const OPEN_FILES_AT_LEAST: u64 = 1024;
+/// So few that a broker in earnest use will miss some.
+const OPEN_FILES_FEW: u64 = 4096;
+
 /// A broker that runs.
 pub struct Server {
     running: Running,
@@ -39,6 +44,21 @@ pub struct Server {
     settings: Arc<Broker>,
 }
 
+/// How this process's open files are shared out, so that neither logs nor clients take those of the other. What is left is
+/// for room that is being made, and for all else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct OpenFiles {
+    logs: usize,
+    connections: usize,
+}
+
+impl OpenFiles {
+    fn of(limit: u64) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Self { logs: limit / 2, connections: (limit / 8 * 3).saturating_sub(64).max(16) }
+    }
+}
+
 /// What the shards share while they start, and not after.
 struct Ground {
     settings: Arc<Broker>,
@@ -46,6 +66,7 @@ struct Ground {
     image: Arc<Image>,
     controller: Mutex<Option<Controller>>,
     listeners: Mutex<Vec<Bound>>,
+    open_files: OpenFiles,
     farewell: Arc<Mutex<Farewell>>,
 }
 
@@ -65,6 +86,7 @@ impl Server {
     /// Starts a broker: when this returns it answers.
     pub fn start(mut settings: Broker) -> Result<Self, StartFailure> {
         let began = Instant::now();
+        let open_files = open_files();
         let cores = topology::choose(settings.shards);
         let listeners = bind(&mut settings, cores.len() as u16)?;
         let directories = Directories::open(&settings).map_err(|error| error.to_string())?;
@@ -80,6 +102,7 @@ impl Server {
             image: Arc::clone(controller.image()),
             controller: Mutex::new(Some(controller)),
             listeners: Mutex::new(listeners),
+            open_files,
             settings: Arc::clone(&settings),
             farewell: Arc::clone(&farewell),
         };
@@ -109,18 +132,22 @@ impl Server {
     /// Waits until all shards have ended, then notes where everything stands. Only a stop in which every log was closed
     /// is marked as clean.
     pub fn join(self) -> Result<(), StartFailure> {
-        self.running.join()?;
-        let Farewell { offsets, unclean, counts } = std::mem::take(&mut *lock(&self.farewell));
+        let Self { running, directories, log_dirs, farewell, broker_epoch, .. } = self;
+        running.join()?;
+        let Farewell { offsets, unclean, counts } = std::mem::take(&mut *lock(&farewell));
         tell_crossings(counts);
-        write_checkpoints(&self.log_dirs, &offsets, Wanted::ALL);
+        let working = || directories.logs.iter().filter(|directory| log_dirs.by_id(directory.id).is_some());
+        for directory in working() {
+            directory.held.sync_file_system().map_err(|error| format!("not a clean stop: {error}"))?;
+        }
+        if !write_checkpoints(&log_dirs, &offsets, Wanted::ALL) {
+            return Err("not a clean stop: the checkpoints could not be written".into());
+        }
         if unclean > 0 {
             return Err(format!("{unclean} logs were not closed cleanly; the next start checks all of them"));
         }
-        for directory in &self.directories.logs {
-            if self.log_dirs.by_id(directory.id).is_none() {
-                continue;
-            }
-            directory.held.write_clean_shutdown(self.broker_epoch).map_err(|error| error.to_string())?;
+        for directory in working() {
+            directory.held.write_clean_shutdown(broker_epoch).map_err(|error| error.to_string())?;
         }
         lines::info(format_args!("stopped cleanly"));
         Ok(())
@@ -142,7 +169,7 @@ impl Server {
 impl Ground {
     /// Makes one shard, on its own thread: its partitions are recovered before anything is answered.
     fn shard(&self, core: Core<Call>) -> Result<Rc<Shard>, StartFailure> {
-        let partitions = Partitions::new(core.clone(), Arc::clone(&self.directories));
+        let partitions = Partitions::new(core.clone(), Arc::clone(&self.directories), self.open_files.logs);
         partitions.open_all(&self.image, &self.settings).map_err(|error| error.to_string())?;
         if core.id() == CONTROLLER {
             partitions.adopt_doomed(self.directories.online().flat_map(|(_, one)| one.deleted.clone()).collect());
@@ -157,7 +184,7 @@ impl Ground {
             api.host_controller(controller);
         }
         self.listen(&core);
-        let net = Net::new(core.clone(), net_limits(&self.settings, core.count()));
+        let net = Net::new(core.clone(), net_limits(&self.settings, core.count(), self.open_files));
         Ok(Shard::new(core, net, api, Arc::clone(&self.farewell)))
     }
 
@@ -176,6 +203,18 @@ impl Ground {
     }
 }
 
+/// Asks for as many open files as there can be had.
+fn open_files() -> OpenFiles {
+    let limit = shards::raise_open_files().unwrap_or_else(|error| {
+        lines::warn(format_args!("the limit of open files can't be raised: {error}"));
+        OPEN_FILES_AT_LEAST
+    });
+    if limit < OPEN_FILES_FEW {
+        lines::warn(format_args!("no more than {limit} files may be open: {}", shards::DESCRIPTOR_HELP));
+    }
+    OpenFiles::of(limit)
+}
+
 /// How much went between the shards: what direct addressing saves.
 fn tell_crossings(mut counts: Vec<(ShardId, Counters)>) {
     counts.sort_unstable_by_key(|(shard, _)| *shard);
@@ -184,12 +223,12 @@ fn tell_crossings(mut counts: Vec<(ShardId, Counters)>) {
     }
 }
 
-fn net_limits(settings: &Broker, shards: u16) -> NetLimits {
+fn net_limits(settings: &Broker, shards: u16, open_files: OpenFiles) -> NetLimits {
     NetLimits {
         frame_bytes_max: settings.socket_request_max_bytes as usize,
         idle_ns_max: u64::try_from(settings.connections_max_idle_ms).unwrap_or(0).saturating_mul(1_000_000),
         request_memory_bytes: settings.request_memory_bytes as usize / usize::from(shards),
-        connections_max: usize::MAX,
+        connections_max: open_files.connections,
     }
 }
 

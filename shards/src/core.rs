@@ -131,6 +131,11 @@ impl<C: Send + 'static> Core<C> {
         self.shard.seat().counters.snapshot()
     }
 
+    /// Connections of all shards.
+    pub fn connections_of_all(&self) -> usize {
+        self.shard.shared.seats.iter().map(crate::shared::Seat::connections).sum()
+    }
+
     /// Connections this shard has.
     pub fn connections(&self) -> usize {
         self.shard.seat().connections()

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An open file and its path. Clones share one descriptor (it closes with the last clone) and may go to other shards:
 /// the one thing that shards share. All methods here are plain system calls made on the spot.
@@ -14,6 +15,9 @@ use std::sync::Arc;
 pub struct File {
     inner: Arc<Inner>,
 }
+
+/// Files that are open, of all shards.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 struct Inner {
     file: std::fs::File,
@@ -27,7 +31,13 @@ impl File {
         let path = path.as_ref().to_path_buf();
         let file = options.open(&path)?;
         let device = file.metadata()?.dev();
+        OPEN.fetch_add(1, Ordering::Relaxed);
         Ok(File { inner: Arc::new(Inner { file, path, device }) })
+    }
+
+    /// How many are open in this process, sockets not counted.
+    pub fn open_count() -> usize {
+        OPEN.load(Ordering::Relaxed)
     }
 
     /// Opens an existing file for reading.
@@ -82,6 +92,12 @@ impl File {
 
     pub(crate) fn device(&self) -> u64 {
         self.inner.device
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -51,7 +51,7 @@ impl From<LogError> for DirectoryError {
 #[derive(Debug)]
 pub struct LogDirectory {
     path: PathBuf,
-    _lock: fs::File,
+    lock: fs::File,
 }
 
 /// `meta.properties`: what cluster and node a directory belongs to (KIP-631, KIP-858).
@@ -102,7 +102,7 @@ impl LogDirectory {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
         let lock = options.open(&lock_path).map_err(LogError::io("open", &lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_path_buf(), lock }),
             Err(TryLockError::WouldBlock) => Err(DirectoryError::Locked { path: lock_path }),
             Err(TryLockError::Error(error)) => Err(LogError::io("lock", &lock_path)(error).into()),
         }
@@ -126,6 +126,13 @@ impl LogDirectory {
     pub fn write_clean_shutdown(&self, broker_epoch: i64) -> Result<(), LogError> {
         let text = format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}");
         replace(&self.path.join(CLEAN_SHUTDOWN), text.as_bytes())
+    }
+
+    /// Makes everything durable that was written to its file system.
+    ///
+    /// Errors: also writes that failed since this directory was taken, in whatever file.
+    pub fn sync_file_system(&self) -> Result<(), LogError> {
+        shards::sync_file_system(&self.lock).map_err(LogError::io("sync file system of", &self.path))
     }
 
     pub fn read_meta_properties(&self) -> Result<Option<MetaProperties>, LogError> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use shards::{DESCRIPTOR_HELP, is_descriptor_shortage};
 use wire::records::{BatchError, RecordError};
 
 /// Why a log could not be opened, appended to, or changed.
@@ -63,7 +64,7 @@ impl fmt::Display for Damage {
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { doing, path, error } => write!(f, "{doing} {}: {error}", path.display()),
+            Self::Io { doing, path, error } => write!(f, "{doing} {}: {error}{}", path.display(), help(error)),
             Self::Corrupt { path, position, damage } => {
                 write!(f, "{} is damaged at byte {position}: {damage}", path.display())
             }
@@ -91,7 +92,18 @@ impl std::error::Error for LogError {
     }
 }
 
+/// What an operator can do.
+fn help(error: &io::Error) -> String {
+    if is_descriptor_shortage(error) { format!(": {DESCRIPTOR_HELP}") } else { String::new() }
+}
+
 impl LogError {
+    /// The file system did not do what it was asked: its log directory is not to be trusted. Want of descriptors says
+    /// nothing about it.
+    pub fn blames_directory(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if !is_descriptor_shortage(error))
+    }
+
     /// For `map_err`: adds what was being done, and to which file.
     pub(crate) fn io(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io { doing, path: path.as_ref().to_path_buf(), error }
@@ -125,7 +137,9 @@ impl fmt::Display for ReadError {
             Self::OutOfRange { offset, start, end } => {
                 write!(f, "offset {offset} is outside of the log, which goes from {start} to {end}")
             }
-            Self::Io { path, position, error } => write!(f, "read {} at byte {position}: {error}", path.display()),
+            Self::Io { path, position, error } => {
+                write!(f, "read {} at byte {position}: {error}{}", path.display(), help(error))
+            }
             Self::Corrupt { path, position, damage } => {
                 write!(f, "{} is damaged at byte {position}: {damage}", path.display())
             }

@@ -21,7 +21,7 @@ use super::error::LogError;
 use super::names::{
     INDEX, LOG, SEGMENT_FILES, SNAPSHOT, TIME_INDEX, TXN_INDEX, offset_file, parse_offset_file, partition_dir,
 };
-use super::replace::{remove, sync_dir, sync_parent};
+use super::replace::{Durable, remove, sync_dir, sync_parent};
 use super::segment::Segment;
 use super::sync::Unsynced;
 use super::{Log, leader_epochs, snapshots};
@@ -59,6 +59,12 @@ pub struct Seal {
 }
 
 impl MoveError {
+    /// Too many files were open: nothing is wrong with either directory.
+    pub fn is_descriptor_shortage(&self) -> bool {
+        let (Self::Current(error) | Self::Future(error)) = self else { return false };
+        matches!(error, LogError::Io { .. }) && !error.blames_directory()
+    }
+
     /// The new directory has no room for the replica; nothing else is wrong with it.
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
@@ -126,7 +132,7 @@ impl Dirs {
         self.date(active.base)?;
         self.align_snapshots()?;
         if leader_epochs::read(&self.future).ok().is_none_or(|there| there != seal.epochs) {
-            leader_epochs::write(&self.future, &seal.epochs).map_err(MoveError::Future)?;
+            leader_epochs::write(&self.future, &seal.epochs, Durable::AtOnce).map_err(MoveError::Future)?;
         }
         self.check(&seal.segments)?;
         sync_dir(&self.future).map_err(MoveError::Future)
@@ -294,7 +300,7 @@ impl Log {
         let extent = |(at, segment): (usize, &Segment)| Copied {
             base: segment.base(),
             size: segment.written(),
-            is_closed: at < last && segment.written() == segment.size(),
+            is_closed: at < last && segment.written() == segment.size() && !segment.is_unfinished(),
         };
         self.segments().enumerate().map(extent).collect()
     }
@@ -308,6 +314,11 @@ impl Log {
     /// Nothing is staged or on its way to the files.
     pub fn is_quiet(&self) -> bool {
         self.appends.is_idle()
+    }
+
+    /// The files of rolled segments are as they will stay; else see [`finish_rolled`](Self::finish_rolled).
+    pub fn rolled_are_whole(&self) -> bool {
+        !self.closed.iter().any(Segment::is_unfinished)
     }
 
     /// About where a copy ends that has `size` bytes of the segment at `base`; never behind its true end by more than

@@ -139,6 +139,35 @@ fn a_log_goes_on_in_another_directory() {
 }
 
 #[test]
+fn a_log_that_rests_at_every_step_arrives_whole() {
+    let mut stage = stage();
+    for at in 0..1000 {
+        let next = stage.future.next(&stage.log.extents(), stage.log.is_quiet(), 700);
+        if next == Next::Promote {
+            break;
+        }
+        // While appends are held it is left alone: what a copy was made of stays as it was.
+        if !stage.future.holds() {
+            if at % 3 == 0 {
+                append(&mut stage.log, batch(&[at, at, at], 50));
+            }
+            stage.log.synced(stage.log.log_end_offset());
+            stage.log.rest();
+            assert!(stage.log.is_at_rest());
+        }
+        stage.step(next, 700);
+    }
+    let (before, promoted) = (read_all(&stage.log, 0, 1 << 20), stage.dirs.promoted());
+    let aside = stage.dirs.promote(3).unwrap();
+    stage.log.relocate(&promoted);
+    fs::remove_dir_all(&aside).unwrap();
+    assert_eq!(read_all(&stage.log, 0, 900), before);
+    append(&mut stage.log, batch(&[1], 500));
+    stage.log.close_clean().unwrap();
+    assert!(read_all(&open_clean(&promoted, &stage.config).unwrap(), 0, 900).starts_with(&before));
+}
+
+#[test]
 fn whole_segments_of_an_interrupted_move_are_not_copied_again() {
     let mut stage = stage();
     stage.run(700, |next| matches!(next, Next::Copy { base: 18, from: 700, .. }));

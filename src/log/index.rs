@@ -256,6 +256,10 @@ impl OffsetIndex {
         self.entries.write_some()
     }
 
+    pub(crate) fn write_all(&mut self) -> io::Result<()> {
+        self.entries.write_all()
+    }
+
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.entries.finish()
     }
@@ -270,6 +274,10 @@ impl OffsetIndex {
 
     pub(crate) fn file(&self) -> io::Result<File> {
         self.entries.file()
+    }
+
+    pub(crate) fn has_open_file(&self) -> bool {
+        self.entries.file.borrow().is_some()
     }
 
     pub(crate) fn open_file(&self) -> Option<File> {
@@ -365,6 +373,10 @@ impl TimeIndex {
         self.entries.write_some()
     }
 
+    pub(crate) fn write_all(&mut self) -> io::Result<()> {
+        self.entries.write_all()
+    }
+
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.entries.finish()
     }
@@ -379,6 +391,10 @@ impl TimeIndex {
 
     pub(crate) fn file(&self) -> io::Result<File> {
         self.entries.file()
+    }
+
+    pub(crate) fn has_open_file(&self) -> bool {
+        self.entries.file.borrow().is_some()
     }
 
     pub(crate) fn open_file(&self) -> Option<File> {

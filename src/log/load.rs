@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -13,10 +13,10 @@ use wire::records::BatchHeader;
 
 use super::appender::Appends;
 use super::error::{LogError, ReadError};
-use super::names::{CLEANED, DELETED, INDEX, LOG, SWAP, TIME_INDEX, TXN_INDEX, parse_offset_file};
+use super::names::{CLEANED, DELETED, INDEX, LOG, SWAP, TIME_INDEX, TXN_INDEX, offset_file, parse_offset_file};
 use super::reader::Recent;
 use super::recovery::{Recovery, recover};
-use super::replace::{remove, sync_dir};
+use super::replace::{Durable, remove, sync_dir};
 use super::segment::Segment;
 use super::snapshots::{self, Snapshot};
 use super::sync::Unsynced;
@@ -39,6 +39,8 @@ pub struct OpenHints {
     pub log_start: i64,
     /// The broker was stopped cleanly: nothing has to be checked.
     pub clean: bool,
+    /// What is mended is synced by `open` itself, or by the caller before anybody reads.
+    pub durable: Durable,
 }
 
 /// What the state of the partition's producers and its leader epochs follow from, in the order of offsets.
@@ -51,7 +53,7 @@ pub enum Replayed<'a> {
     Batch { header: &'a BatchHeader, marker: Option<Marker> },
 }
 
-/// What opening found, for the log line about it.
+/// What opening found and mended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Opened {
     pub segments_checked: usize,
@@ -175,19 +177,48 @@ pub struct NewPartition {
     pub leader_epoch: i32,
 }
 
-/// Makes the directories of partitions, durably: each with its topic id and its first leader epoch, and for all that lie
-/// in one log directory a single sync of that. Needs no shard: the slow part of creating a partition.
+/// New partitions share one sync of their file system, where no more than so much is dirty for each of them. One by one
+/// each waits three times for journal and device; a sync of all waits for what others wrote, too.
+const DIRTY_BYTES_PER_PARTITION_MAX: u64 = 1 << 20;
+
+/// Makes the directories of partitions, durably: each with its topic id, its first leader epoch and its first segment.
+/// Needs no shard: the slow part of creating a partition.
 pub fn create_directories(new: &[NewPartition]) -> Vec<Result<(), LogError>> {
-    let mut results: Vec<Result<(), LogError>> = new.iter().map(create_directory).collect();
-    let made = new.iter().zip(&results).filter(|(_, result)| result.is_ok());
-    if let Err(error) = sync_parents(made.map(|(new, _)| new.dir.as_path())) {
-        let doing = "sync directory";
-        for (new, result) in new.iter().zip(&mut results).filter(|(_, result)| result.is_ok()) {
-            let why = std::io::Error::other(error.to_string());
-            *result = Err(LogError::Io { doing, path: new.dir.clone(), error: why });
-        }
+    let one_by_one = shards::dirty_bytes() > new.len() as u64 * DIRTY_BYTES_PER_PARTITION_MAX;
+    let durable = if one_by_one { Durable::AtOnce } else { Durable::Later };
+    let mut results: Vec<Result<(), LogError>> = new.iter().map(|_| Ok(())).collect();
+    let parents: BTreeSet<&Path> = new.iter().filter_map(|new| new.dir.parent()).collect();
+    for parent in parents {
+        let here = new.iter().zip(&mut results).filter(|(new, _)| new.dir.parent() == Some(parent));
+        create_within(parent, here.collect(), durable);
     }
     results
+}
+
+/// Makes the directories of partitions within `parent`, and all of it durable.
+fn create_within(parent: &Path, mut here: Vec<(&NewPartition, &mut Result<(), LogError>)>, durable: Durable) {
+    let fail = |doing: &'static str, error: &io::Error| Err(LogError::io(doing, parent)(same(error)));
+    // Opened before anything is written, so that it tells of every write that fails.
+    let handle = match fs::File::open(parent) {
+        Ok(handle) => handle,
+        Err(error) => return here.into_iter().for_each(|(_, result)| *result = fail("open directory", &error)),
+    };
+    for (new, result) in &mut here {
+        **result = create_directory(new, durable);
+    }
+    let synced = match durable {
+        Durable::AtOnce => handle.sync_all(),
+        Durable::Later => shards::sync_file_system(&handle),
+    };
+    if let Err(error) = synced {
+        let made = here.into_iter().filter(|(_, result)| result.is_ok());
+        made.for_each(|(_, result)| *result = fail("sync", &error));
+    }
+}
+
+/// An error of the same cause, for each of those that it befell.
+fn same(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
 }
 
 /// Syncs the directories in which `paths` lie, each once.
@@ -196,25 +227,28 @@ pub fn sync_parents<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<(), Log
     parents.into_iter().try_for_each(sync_dir)
 }
 
-fn create_directory(new: &NewPartition) -> Result<(), LogError> {
+fn create_directory(new: &NewPartition, durable: Durable) -> Result<(), LogError> {
     let dir = &new.dir;
     match fs::create_dir(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             return Err(LogError::Exists { path: dir.to_path_buf() });
         }
         result => result.map_err(LogError::io("create directory", dir))?,
     }
     // A crash that leaves one without the other leaves nothing that a start would not mend: no need to rename into place.
     let first = [EpochEntry { epoch: new.leader_epoch, start_offset: 0 }];
-    write_new(&dir.join(leader_epochs::FILE_NAME), &leader_epochs::text(&first))?;
-    write_new(&dir.join(partition_metadata::FILE_NAME), &partition_metadata::text(new.topic_id))?;
-    sync_dir(dir)
+    write_new(&dir.join(leader_epochs::FILE_NAME), &leader_epochs::text(&first), durable)?;
+    write_new(&dir.join(partition_metadata::FILE_NAME), &partition_metadata::text(new.topic_id), durable)?;
+    for path in [LOG, INDEX, TIME_INDEX].map(|suffix| offset_file(dir, 0, suffix)) {
+        fs::File::create_new(&path).map_err(LogError::io("create", &path))?;
+    }
+    if durable == Durable::AtOnce { sync_dir(dir) } else { Ok(()) }
 }
 
-fn write_new(path: &Path, text: &str) -> Result<(), LogError> {
+fn write_new(path: &Path, text: &str, durable: Durable) -> Result<(), LogError> {
     let mut file = fs::File::create_new(path).map_err(LogError::io("create", path))?;
     file.write_all(text.as_bytes()).map_err(LogError::io("write", path))?;
-    file.sync_data().map_err(LogError::io("sync", path))
+    if durable == Durable::AtOnce { file.sync_data().map_err(LogError::io("sync", path)) } else { Ok(()) }
 }
 
 fn load_segments(dir: &Rc<Path>, bases: &BTreeSet<i64>) -> Result<Vec<super::segment::Loaded>, LogError> {

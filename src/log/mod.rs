@@ -63,8 +63,9 @@ pub use error::{Damage, LogError, ReadError};
 pub use load::{NewPartition, OpenHints, Opened, Replayed, create_directories, sync_parents};
 pub use names::{DirectoryName, future_dir, is_topic_name, parse_directory_name, partition_dir};
 pub use reader::ReadPlan;
+pub(crate) use replace::Durable;
 pub use retention::{Doomed, Retired};
-pub use sync::SyncTargets;
+pub use sync::{SideFiles, SyncTargets};
 
 /// The log of one partition. Not shared: it lives on its partition's shard.
 ///

@@ -10,10 +10,13 @@ use super::replace::{read_text, replace};
 pub const FILE_NAME: &str = "partition.metadata";
 const FILE_BYTES_MAX: u64 = 4096;
 
-/// The topic id; `None` when there is no file.
+/// The topic id; `None` when there is no file, or an empty one, as a crash while it was made may leave it.
 pub fn read(dir: &Path) -> Result<Option<Uuid>, LogError> {
     let path = dir.join(FILE_NAME);
     let Some(text) = read_text(&path, FILE_BYTES_MAX)? else { return Ok(None) };
+    if text.is_empty() {
+        return Ok(None);
+    }
     let damaged = |line, reason| LogError::Text { path: path.clone(), line, reason };
     let mut lines = text.lines();
     if lines.next() != Some("version: 0") {
@@ -49,7 +52,9 @@ mod tests {
         let text = std::fs::read_to_string(dir.path().join(FILE_NAME)).unwrap();
         assert_eq!(text, format!("version: 0\ntopic_id: {id}"));
         assert_eq!(read(dir.path()).unwrap(), Some(id));
-        for text in ["", "version: 1\ntopic_id: x", "version: 0", "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA"] {
+        std::fs::write(dir.path().join(FILE_NAME), "").unwrap();
+        assert_eq!(read(dir.path()).unwrap(), None);
+        for text in ["version: 1\ntopic_id: x", "version: 0", "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA"] {
             std::fs::write(dir.path().join(FILE_NAME), text).unwrap();
             assert!(matches!(read(dir.path()), Err(LogError::Text { .. })), "{text:?}");
         }

@@ -45,6 +45,10 @@ impl Recent {
         self.spans.push_back(Span { base_offset, last_offset, position, bytes });
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         self.spans.clear();
     }

@@ -12,7 +12,7 @@ use wire::records::BatchHeader;
 use super::OpenHints;
 use super::error::{Damage, LogError, ReadError};
 use super::load::{Opened, Replayed, replay_headers};
-use super::replace::{remove, sync_dir};
+use super::replace::{Durable, remove, sync_dir};
 use super::segment::{Loaded, Segment};
 use super::snapshots::Snapshot;
 use super::walk::{CheckedWalk, Met, find_batch};
@@ -60,7 +60,7 @@ pub(super) fn recover(
     }
     recovery.check_from(first, &mut segments)?;
     if first < segments.len() || rebuild.contains(&true) {
-        sync(recovery.dir, &segments)?;
+        sync(recovery.dir, &segments, hints.durable)?;
     }
     let closed = segments.len().saturating_sub(1);
     segments[..closed].iter_mut().for_each(Segment::rest);
@@ -229,7 +229,11 @@ fn is_torn_tail(segments: &[Segment], at: usize, bad: &Bad) -> Result<bool, LogE
 }
 
 /// What was read from the page cache may not be on the disk: it is served only once it is (KAFKA-10101).
-fn sync(dir: &Path, segments: &[Segment]) -> Result<(), LogError> {
+fn sync(dir: &Path, segments: &[Segment], durable: Durable) -> Result<(), LogError> {
+    if durable == Durable::Later {
+        segments.iter().for_each(Segment::mark_synced);
+        return Ok(());
+    }
     for segment in segments.iter().filter(|segment| segment.is_unsynced()) {
         for file in segment.sync_files(true).map_err(LogError::io("open segment", segment.path()))? {
             file.sync_all().map_err(LogError::io("sync", file.path()))?;

@@ -43,6 +43,8 @@ pub(crate) struct Segment {
     bytes_since_entry: u64,
     /// Holds bytes, or an index entry that matters, that no fsync has covered.
     unsynced: Cell<bool>,
+    /// Its index files are not in their final state.
+    unfinished: bool,
 }
 
 /// What the files of a segment say without its batches being read.
@@ -103,6 +105,7 @@ impl Segment {
             created_ms: None,
             bytes_since_entry: 0,
             unsynced: Cell::new(false),
+            unfinished: false,
         })
     }
 
@@ -208,6 +211,7 @@ impl Segment {
         self.bytes_since_entry += bytes;
         self.next_offset = last_offset + 1;
         self.unsynced.set(true);
+        self.unfinished = true;
     }
 
     /// First append by the wall clock.
@@ -222,17 +226,35 @@ impl Segment {
         self.times.write_some()
     }
 
-    /// Brings the index files to their final state; the time index ends with the largest timestamp.
+    /// Brings the index files to their final state; the time index ends with the largest timestamp. They have to be synced
+    /// then, also where all batches were before.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.times.push(self.max_timestamp.0, self.max_timestamp.1);
         self.times.finish()?;
-        self.offsets.finish()
+        self.offsets.finish()?;
+        if std::mem::replace(&mut self.unfinished, false) {
+            self.unsynced.set(true);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.unfinished
     }
 
     /// For a finished segment that takes no more and is synced: lets go of index memory and open index files.
     pub(crate) fn rest(&mut self) {
         self.offsets.rest();
         self.times.rest();
+    }
+
+    /// For the active segment: as [`rest`](Self::rest), once the index files have what memory has. They need no sync: after
+    /// a crash they are built anew.
+    pub(crate) fn rest_active(&mut self) -> io::Result<()> {
+        self.offsets.write_all()?;
+        self.times.write_all()?;
+        self.rest();
+        Ok(())
     }
 
     /// Lets go of open files and index pages, which come back when needed. Not of what a sync still has to find open.
@@ -251,6 +273,11 @@ impl Segment {
         self.offsets.relocate(offset_file(dir, self.base, INDEX));
         self.times.relocate(offset_file(dir, self.base, TIME_INDEX));
         self.unsynced.set(false);
+    }
+
+    pub(crate) fn open_count(&self) -> usize {
+        let log = usize::from(self.file.borrow().is_some());
+        log + usize::from(self.offsets.has_open_file()) + usize::from(self.times.has_open_file())
     }
 
     /// Its files that are open, as those are that were written to.

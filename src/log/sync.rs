@@ -9,7 +9,7 @@ use std::path::Path;
 use shards::File;
 
 use super::error::LogError;
-use super::replace::sync_dir;
+use super::replace::shares_file_system;
 use super::segment::Segment;
 use super::{Log, snapshots};
 
@@ -20,9 +20,17 @@ pub struct SyncTargets {
     pub files: Vec<File>,
 }
 
+/// What lay beside the segments when sync targets were named.
+#[derive(Debug, Clone, Copy)]
+pub struct SideFiles {
+    made: u64,
+}
+
 /// What was written beside the segments and not synced yet.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
+    /// How often anything was made.
+    made: u64,
     /// Producer snapshots and their offsets.
     snapshots: Vec<(i64, File)>,
     /// The directory, if it has entries that are not durable, and the offset of the newest of them.
@@ -30,14 +38,20 @@ pub(super) struct Unsynced {
 }
 
 impl Unsynced {
-    /// A segment or snapshot of this offset was made in `dir`.
+    /// A segment or snapshot of this offset is about to be made in `dir`, or was: what can't be opened is not made, so
+    /// that nothing is taken for durable that isn't.
     pub(super) fn directory_changed(&mut self, dir: &Path, offset: i64) -> Result<(), LogError> {
         let file = match self.directory.take() {
             Some((_, file)) => file,
             None => File::open_read(dir).map_err(LogError::io("open directory", dir))?,
         };
         self.directory = Some((offset, file));
+        self.made += 1;
         Ok(())
+    }
+
+    pub(super) fn open_count(&self) -> usize {
+        self.snapshots.len() + usize::from(self.directory.is_some())
     }
 }
 
@@ -67,10 +81,39 @@ impl Log {
         snapshots.chain(self.unsynced.directory.iter().map(|(_, file)| file.clone()))
     }
 
-    /// Everything below `offset` was synced, by the files that were named when `offset` was the log end.
+    /// Segments that were rolled while their indexes could not be written (for want of descriptors, say) get them, if that
+    /// is possible now. No sync may be under way: the indexes are in the targets that are named next.
+    pub fn finish_rolled(&mut self) {
+        let done = |segment: &&mut Segment| segment.is_unfinished() && segment.written() == segment.size();
+        for segment in self.closed.iter_mut().filter(done) {
+            if segment.finish().is_err() {
+                break;
+            }
+        }
+    }
+
+    /// What lies beside the segments and is among the targets of this moment.
+    pub fn side_files(&self) -> SideFiles {
+        SideFiles { made: self.unsynced.made }
+    }
+
+    /// All of that was synced. [`synced`](Self::synced) alone keeps what may have come later.
+    pub fn side_files_synced(&mut self, beside: SideFiles) {
+        if self.unsynced.made == beside.made {
+            self.unsynced.snapshots.clear();
+            self.unsynced.directory = None;
+        }
+    }
+
+    /// Everything below `offset` was synced, by the files that were named when `offset` was the log end. The recovery point
+    /// stops before a segment without its indexes: a start would take them for whole.
     pub fn synced(&mut self, offset: i64) {
-        self.recovery_point = self.recovery_point.max(offset.min(self.log_end_offset()));
-        for segment in self.closed.iter_mut().filter(|segment| segment.next_offset() <= offset) {
+        let below = |segment: &&Segment| segment.next_offset() <= offset;
+        let unfinished = self.closed.iter().take_while(below).find(|segment| segment.is_unfinished());
+        let whole = unfinished.map_or(offset, Segment::base);
+        self.recovery_point = self.recovery_point.max(whole.min(self.log_end_offset()));
+        let is_whole = |segment: &&mut Segment| segment.next_offset() <= offset && !segment.is_unfinished();
+        for segment in self.closed.iter_mut().filter(is_whole) {
             segment.mark_synced();
             segment.rest();
             if !self.warm.holds(segment.base()) {
@@ -87,13 +130,15 @@ impl Log {
 
     /// Writes a producer snapshot as of before `offset` (see [`snapshots::encode`]); synced with the next targets.
     pub fn write_snapshot(&mut self, offset: i64, bytes: &[u8]) -> Result<(), LogError> {
+        self.unsynced.directory_changed(&self.dir, offset)?;
         let file = snapshots::write(&self.dir, offset, bytes)?;
         self.unsynced.snapshots.push((offset, file));
-        self.unsynced.directory_changed(&self.dir, offset)
+        Ok(())
     }
 
-    /// Finishes all files and syncs them, on the spot. Returns the log end offset, which is now the recovery point.
-    /// After this a start may be told that the stop was clean.
+    /// Finishes all files and lets go of them. Returns the log end offset, which is the recovery point once the caller has
+    /// synced the file system of the log directory: for many logs that is one wait instead of several for each. After it a
+    /// start may be told that the stop was clean.
     ///
     /// Errors: `Failed` after a failed write: then the stop was not clean. `Busy` while appends are under way.
     pub fn close_clean(&mut self) -> Result<i64, LogError> {
@@ -103,18 +148,18 @@ impl Log {
         if !self.appends.is_idle() {
             return Err(LogError::Busy { dir: self.dir.to_path_buf() });
         }
-        self.active.finish().map_err(LogError::io("finish index of", self.active.path()))?;
-        for segment in self.segments().filter(|segment| segment.is_unsynced()) {
-            for file in segment.sync_files(true).map_err(LogError::io("open segment", segment.path()))? {
+        let changed = |segment: &&mut Segment| segment.is_unsynced() || segment.is_unfinished();
+        for segment in self.closed.iter_mut().chain([&mut self.active]).filter(changed) {
+            segment.finish().map_err(LogError::io("finish index of", segment.path()))?;
+        }
+        if !shares_file_system(&self.dir) {
+            for file in self.sync_targets() {
                 file.sync_all().map_err(LogError::io("sync", file.path()))?;
             }
-            segment.mark_synced();
         }
-        for (_, file) in self.unsynced.snapshots.drain(..) {
-            file.sync_all().map_err(LogError::io("sync", file.path()))?;
-        }
-        self.unsynced.directory = None;
-        sync_dir(&self.dir)?;
+        self.segments().for_each(Segment::mark_synced);
+        self.rest();
+        self.unsynced = Unsynced::default();
         self.recovery_point = self.log_end_offset();
         Ok(self.recovery_point)
     }
@@ -139,9 +184,9 @@ mod tests {
         let size = batch(&[1], 50).len() as u32;
         let config = TopicConfig { segment_bytes: 2 * size, ..TopicConfig::default() };
         let mut log = create(&dir.path().join("t-0"), &config);
-        assert_eq!(names(&log.sync_targets()), ["t-0"], "the files of the first segment are new");
+        assert_eq!(names(&log.sync_targets()), [""; 0], "the first segment is made durable with the directory");
         append(&mut log, batch(&[1], 50));
-        assert_eq!(names(&log.sync_targets()), ["00000000000000000000.log", "t-0"]);
+        assert_eq!(names(&log.sync_targets()), ["00000000000000000000.log"]);
         assert!(log.rolled_targets().is_none());
         log.synced(1);
         assert_eq!(log.recovery_point(), 1);
@@ -176,6 +221,66 @@ mod tests {
         assert_eq!(names(&log.sync_targets()), ["00000000000000000000.log"]);
         log.synced(i64::MAX);
         assert_eq!(log.recovery_point(), 1, "never above what is written");
+    }
+
+    #[test]
+    fn the_recovery_point_stops_before_a_segment_without_its_indexes() {
+        let dir = TempDir::new();
+        let path = dir.path().join("t-0");
+        let size = batch(&[1], 50).len() as u32;
+        let config = TopicConfig { segment_bytes: 2 * size, ..TopicConfig::default() };
+        let mut log = create(&path, &config);
+        append(&mut log, batch(&[1], 50));
+        append(&mut log, batch(&[2], 50));
+        let index = path.join("00000000000000000000.timeindex");
+        std::fs::remove_file(&index).unwrap();
+        std::fs::create_dir(&index).unwrap();
+        assert!(stage(&mut log, batch(&[3], 50), 0).is_err());
+        append(&mut log, batch(&[3], 50));
+        log.synced(3);
+        assert_eq!(log.recovery_point(), 0);
+        log.finish_rolled();
+        log.synced(3);
+        assert_eq!(log.recovery_point(), 0, "still none");
+
+        std::fs::remove_dir(&index).unwrap();
+        log.finish_rolled();
+        let closed = ["00000000000000000000.index", "00000000000000000000.log", "00000000000000000000.timeindex"];
+        assert_eq!(names(&log.rolled_targets().unwrap().files), closed);
+        log.synced(3);
+        assert_eq!(log.recovery_point(), 3);
+    }
+
+    #[test]
+    fn an_index_that_is_finished_after_its_batches_were_synced_is_synced_too() {
+        let dir = TempDir::new();
+        let size = batch(&[1], 50).len() as u32;
+        let config = TopicConfig { segment_bytes: 2 * size, ..TopicConfig::default() };
+        let mut log = create(&dir.path().join("t-0"), &config);
+        append(&mut log, batch(&[1], 50));
+        append(&mut log, batch(&[2], 50));
+        log.synced(2);
+        log.rest();
+        append(&mut log, batch(&[3], 50));
+        let closed = ["00000000000000000000.index", "00000000000000000000.timeindex"];
+        assert_eq!(names(&log.rolled_targets().unwrap().files), [&closed[..], &["t-0"]].concat());
+    }
+
+    #[test]
+    fn what_lies_beside_is_let_go_unless_more_came() {
+        let dir = TempDir::new();
+        let mut log = create(&dir.path().join("t-0"), &TopicConfig::default());
+        append(&mut log, batch(&[1], 50));
+        log.write_snapshot(1, &snapshots::encode(&[])).unwrap();
+        let (beside, end) = (log.side_files(), log.log_end_offset());
+        log.synced(end);
+        assert_eq!(log.open_files(), 1 + 2, "made at this offset, perhaps after the targets were named");
+        log.write_snapshot(1, &snapshots::encode(&[])).unwrap();
+        log.side_files_synced(beside);
+        assert!(log.open_files() > 1, "one more came");
+        log.side_files_synced(log.side_files());
+        log.rest();
+        assert!(log.is_at_rest());
     }
 
     #[test]

@@ -46,6 +46,25 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::topic::TopicConfig;
+    use crate::log::testing::{TempDir, append, batch, create};
+
+    #[test]
+    fn a_log_that_has_rested_goes_on_behind_what_was_begun() {
+        let dir = TempDir::new();
+        let mut log = create(&dir.path().join("t-0"), &TopicConfig::default());
+        let large = batch(&[1], 512 * 1024);
+        let per_stride = STRIDE.div_ceil(large.len() as u64) + 1;
+        (0..per_stride).for_each(|_| _ = append(&mut log, large.clone()));
+        assert_eq!(log.appends.write_back.begun, STRIDE);
+        log.synced(log.log_end_offset());
+        log.rest();
+        assert!(log.is_at_rest());
+        append(&mut log, large.clone());
+        assert_eq!(log.appends.write_back.begun, STRIDE, "only positions are kept, and they hold");
+        (0..per_stride).for_each(|_| _ = append(&mut log, large.clone()));
+        assert_eq!(log.appends.write_back.begun, 2 * STRIDE);
+    }
 
     #[test]
     fn whole_strides_are_due_once() {

@@ -6,13 +6,14 @@ mod connection;
 mod frames;
 mod memory;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use shards::{Chunk, Core, Nanos, SocketId};
 
 use crate::calls::Call;
+use crate::metrics::log as lines;
 use connection::{Connection, Running};
 use frames::Cut;
 use memory::Memory;
@@ -25,6 +26,9 @@ const OUTPUT_HIGH_BYTES: usize = 16 * 1024 * 1024;
 
 /// Unhandled input above which a connection is not read any more.
 const BACKLOG_HIGH_BYTES: usize = 64 * 1024;
+
+/// Refused connections that come one behind the other are told of once.
+const REFUSED_NS_MIN: u64 = 1_000_000_000;
 
 /// Connections may be starved of request memory for so long before the one that holds most of it is closed.
 const STARVED_NS_MAX: u64 = 10_000_000_000;
@@ -66,7 +70,7 @@ pub struct NetLimits {
     pub idle_ns_max: u64,
     /// Bytes of incomplete large requests that all connections of this shard may hold together.
     pub request_memory_bytes: usize,
-    /// `max.connections`, for this shard.
+    /// Connections of all shards together; a further one is closed at once.
     pub connections_max: usize,
 }
 
@@ -77,12 +81,21 @@ pub struct Net {
     memory: RefCell<Memory>,
     /// Connections that had their share of a wake and have more to do.
     put_off: RefCell<Vec<SocketId>>,
+    /// When a connection was last refused.
+    refused_at_ns: Cell<u64>,
 }
 
 impl Net {
     pub fn new(core: Core<Call>, limits: NetLimits) -> Self {
         let memory = RefCell::new(Memory::new(limits.request_memory_bytes));
-        Self { core, limits, connections: RefCell::default(), memory, put_off: RefCell::default() }
+        Self {
+            core,
+            limits,
+            connections: RefCell::default(),
+            memory,
+            put_off: RefCell::default(),
+            refused_at_ns: Cell::default(),
+        }
     }
 
     pub fn connection_count(&self) -> usize {
@@ -91,7 +104,8 @@ impl Net {
 
     pub fn accepted(&self, socket: SocketId, listener: usize, peer: SocketAddr) {
         let mut connections = self.connections.borrow_mut();
-        if connections.len() >= self.limits.connections_max {
+        if self.core.connections_of_all() > self.limits.connections_max {
+            self.refuse(peer);
             self.core.close(socket);
         }
         let now = self.core.now().0;
@@ -244,6 +258,14 @@ impl Net {
             self.put_off.borrow_mut().push(socket);
         }
         self.core.wake_at(Nanos(0));
+    }
+
+    fn refuse(&self, peer: SocketAddr) {
+        let now = self.core.now().0;
+        if now.saturating_sub(self.refused_at_ns.replace(now)) > REFUSED_NS_MIN {
+            let most = self.limits.connections_max;
+            lines::warn(format_args!("{peer} is refused: {most} connections are open; {}", shards::DESCRIPTOR_HELP));
+        }
     }
 
     fn pause(&self, socket: SocketId, connection: &mut Connection) {

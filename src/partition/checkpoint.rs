@@ -6,6 +6,7 @@ use super::LogDirs;
 use crate::calls::PartitionOffsets;
 use crate::config::Broker;
 use crate::log::{LogError, checkpoints};
+use crate::metrics::log as lines;
 
 /// Which files of each directory to write; what compaction has seen goes with the recovery points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,16 +75,22 @@ impl CheckpointsDue {
     }
 }
 
-/// Writes the files of every directory that works, as `LogManager`, `ReplicaManager` and
-/// `LogCleanerManager` do. One that can't take them is
-/// taken offline.
-pub fn write_checkpoints(directories: &LogDirs, offsets: &[PartitionOffsets], wanted: Wanted) {
+/// Writes the files of every directory that works, as `LogManager`, `ReplicaManager` and `LogCleanerManager` do. One that
+/// can't take them is taken offline. False: too many files were open, and some are as they were.
+pub fn write_checkpoints(directories: &LogDirs, offsets: &[PartitionOffsets], wanted: Wanted) -> bool {
+    let mut all = true;
     for (index, directory) in directories.online() {
         let here: Vec<&PartitionOffsets> = offsets.iter().filter(|one| one.directory == index).collect();
         if let Err(error) = write(&directory.path, &here, wanted) {
+            if !error.blames_directory() {
+                lines::error(format_args!("checkpoints: {error}"));
+                all = false;
+                continue;
+            }
             directories.fail(index, format_args!("checkpoints: {error}"));
         }
     }
+    all
 }
 
 fn write(path: &std::path::Path, here: &[&PartitionOffsets], wanted: Wanted) -> Result<(), LogError> {

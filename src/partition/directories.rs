@@ -60,6 +60,7 @@ impl Directory {
             recovery_point: of(&self.recovery_points).unwrap_or(0),
             log_start: of(&self.log_starts).unwrap_or(0),
             clean: self.clean,
+            ..OpenHints::default()
         };
         (hints, of(&self.high_watermarks).unwrap_or(0), of(&self.cleaned))
     }

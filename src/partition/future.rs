@@ -146,8 +146,11 @@ impl Partition {
         if self.compaction.is_running() || self.failed {
             return Some(Next::Wait);
         }
-        let is_quiet = self.log.is_quiet() && !self.syncing;
-        Some(future.next(&self.log.extents(), is_quiet, held_bytes_max))
+        let are_whole = self.log.rolled_are_whole();
+        let is_quiet = self.log.is_quiet() && !self.syncing && are_whole;
+        let next = future.next(&self.log.extents(), is_quiet, held_bytes_max);
+        // Nobody waits for an index that can't be written now.
+        Some(if next == Next::Hold && !are_whole { Next::Wait } else { next })
     }
 
     pub(super) fn closed_sizes(&self) -> Vec<(i64, u64)> {

@@ -70,7 +70,7 @@ impl Partitions {
                 let (dir, aside) = (dir.display(), aside.display());
                 lines::warn(format_args!("{dir} is not where the metadata says: it is kept as {aside}"));
             }
-            Err(error) => self.directories.fail(directory, error),
+            Err(error) => self.blame(directory, &error),
         }
     }
 }

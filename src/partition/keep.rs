@@ -35,6 +35,7 @@ impl Partitions {
         }
         self.sync_rolled().await;
         self.sync_overdue(now_ms);
+        self.rest_idle();
         self.remove_doomed(now_ms).await;
     }
 
@@ -85,6 +86,11 @@ impl Partitions {
         let (mut offsets, mut unclean) = (Vec::new(), 0);
         for partition in self.table.borrow_mut().places.iter_mut().flatten() {
             let end = partition.log.log_end_offset();
+            // What a failed write or sync has lost can't be known: a start has to look at it.
+            if partition.failed {
+                unclean += 1;
+                continue;
+            }
             partition.write_producer_snapshot(end);
             match partition.log.close_clean() {
                 Ok(_) => offsets.extend(partition.all_offsets()),
@@ -138,7 +144,7 @@ impl Partitions {
             Ok(files) => doomed.extend(files),
             Err(error) => {
                 lines::error(format_args!("retention of {}-{}: {error}", partition.topic, partition.id.index));
-                if matches!(error, LogError::Io { .. }) {
+                if error.blames_directory() {
                     self.directories.fail(partition.directory, error);
                 }
             }
@@ -148,19 +154,21 @@ impl Partitions {
 
     /// Syncs segments that were rolled, so that a start after a crash has less to check.
     async fn sync_rolled(self: &Rc<Self>) {
-        let mut targets: Vec<(Place, usize, SyncTargets)> = Vec::new();
-        self.each_place(|place, partition| {
-            targets.extend(partition.log.rolled_targets().map(|found| (place, partition.directory, found)));
-        });
-        for (place, directory, SyncTargets { offset, files }) in targets {
+        let mut places = Vec::new();
+        self.each_place(|place, partition| places.extend(partition.log.rolled_targets().map(|_| place)));
+        for place in places {
+            let begun = self.table.borrow_mut().get_mut(place).and_then(Partition::begin_sync_rolled);
+            let Some((directory, SyncTargets { offset, files })) = begun else { continue };
             let mut result = Ok(());
             for file in &files {
                 result = result.and(self.files.sync_data(file).await);
             }
             let mut table = self.table.borrow_mut();
-            // One that has moved meanwhile was synced for that.
-            let Some(partition) = table.get_mut(place).filter(|it| it.directory == directory) else { continue };
+            let Some(partition) = table.get_mut(place) else { continue };
+            partition.syncing_rolled = false;
             match result {
+                // One that has moved meanwhile was synced for that.
+                _ if partition.directory != directory => {}
                 Ok(()) => partition.log.synced(offset),
                 // A failed sync is never tried again: what it lost can't be known.
                 Err(error) => partition.fail(&error, &mut self.effects.borrow_mut()),
@@ -236,6 +244,24 @@ impl Partition {
         Ok(retired.files)
     }
 
+    /// What is to be synced of rolled segments, and the directory that it lies in. A sync under way has them in its targets.
+    fn begin_sync_rolled(&mut self) -> Option<(usize, SyncTargets)> {
+        if self.syncing || self.failed {
+            return None;
+        }
+        self.finish_rolled();
+        let targets = self.log.rolled_targets()?;
+        self.syncing_rolled = true;
+        Some((self.directory, targets))
+    }
+
+    /// Segments that were rolled while their indexes could not be written get them, if nobody syncs without them.
+    pub(super) fn finish_rolled(&mut self) {
+        if !self.syncing && !self.syncing_rolled && !self.log.rolled_are_whole() {
+            self.log.finish_rolled();
+        }
+    }
+
     /// DeleteRecords: what lies before `offset` is gone for readers at once.
     pub(super) fn advance_log_start(&mut self, offset: i64) -> Result<(), LogError> {
         self.log.advance_start(offset)?;
@@ -254,14 +280,20 @@ impl Partition {
 
     /// Keeps the producers as of before `offset`, so that a start has to read only what comes after.
     pub(super) fn write_producer_snapshot(&mut self, offset: i64) {
+        // As Kafka: without new records there is no new state.
+        if offset <= self.snapshot_offset {
+            return;
+        }
         let bytes = snapshots::encode(&self.producers.to_snapshot());
         if let Err(error) = self.log.write_snapshot(offset, &bytes) {
             lines::error(format_args!("producer snapshot of {}-{}: {error}", self.topic, self.id.index));
+        } else {
+            self.snapshot_offset = offset;
         }
     }
 
     /// Fetches that wait look again, and hear what became of the partition.
-    fn tell_watchers(&self, effects: &mut Vec<Effect>) {
+    pub(super) fn tell_watchers(&self, effects: &mut Vec<Effect>) {
         for watch in &self.watches {
             effects.push(Effect::Grew { to: watch.shard, fetch: watch.fetch, bytes: u64::from(u32::MAX) });
         }

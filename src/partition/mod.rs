@@ -1,8 +1,8 @@
 //! One partition that this shard leads: its log, what was decided about it, and who waits for it.
 //!
 //! `append` takes batches of clients in, `own` those of the broker itself, `settle` writes them and lets waiters go, `read`
-//! plans what a fetch gets, `home`, `open`, `keep`, `compact` and `moves` (with `future`) look after the files. The decisions
-//! themselves are in the crate `state`, the files in the room `log`.
+//! plans what a fetch gets, `home`, `open`, `keep`, `rest`, `compact` and `moves` (with `future`) look after the files. The
+//! decisions themselves are in the crate `state`, the files in the room `log`.
 
 mod append;
 mod checkpoint;
@@ -17,13 +17,14 @@ mod own;
 mod partitions;
 mod query;
 mod read;
+mod rest;
 mod settle;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use shards::ShardId;
+use shards::{Nanos, ShardId};
 use state::epochs::LeaderEpochs;
 use state::partition::PartitionState;
 use state::producer::ProducerTable;
@@ -58,7 +59,13 @@ pub struct Partition {
     /// Everything below it was synced to disk.
     synced_offset: i64,
     syncing: bool,
+    /// Segments that take no more are being synced, beside all else.
+    syncing_rolled: bool,
     compaction: Compaction,
+    /// When somebody last asked for it.
+    used_at: Nanos,
+    /// The newest snapshot of the producers on disk is as of before it; 0 for none.
+    snapshot_offset: i64,
     last_sync_ms: i64,
     /// On its way to another log directory.
     moving: Option<Box<Move>>,

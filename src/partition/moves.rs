@@ -20,7 +20,7 @@ use super::future::Wanted;
 use super::{Partition, Partitions};
 use crate::calls::{AlterDirError, PartitionId};
 use crate::log::future::{Dirs, MoveError};
-use crate::log::{Doomed, NewPartition, create_directories, future_dir, partition_metadata, sync_parents};
+use crate::log::{Doomed, LogError, NewPartition, create_directories, future_dir, partition_metadata, sync_parents};
 use crate::metrics::log as lines;
 
 /// Bytes copied at a time, and the most that is copied while appends are held. Each piece is synced, so no more than
@@ -30,6 +30,8 @@ const PIECE_BYTES_MIN: u64 = 4096;
 /// How soon a changed throttle counts.
 const THROTTLED_SLEEP: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_millis(1);
+/// How soon a step is tried again for which too many files were open.
+const SHORTAGE_SLEEP: Duration = Duration::from_millis(100);
 /// A file that the log still names and that is not there so often in a row is lost.
 const GONE_MAX: u32 = 10;
 
@@ -90,11 +92,20 @@ impl Partitions {
             Ok(()) if still_wanted.flatten().is_none() => self.set_aside(vec![(dir, 0)]).await,
             Ok(()) => lines::info(format_args!("{} begins", dir.display())),
             Err(error) => {
-                self.directories.fail(directory, error);
+                self.blame(directory, &error);
                 return Err(AlterDirError::Storage);
             }
         }
         Ok(())
+    }
+
+    /// A directory did not do what a move asked of it.
+    pub(super) fn blame(&self, directory: usize, error: &LogError) {
+        if error.blames_directory() {
+            self.directories.fail(directory, error);
+        } else {
+            lines::error(format_args!("move to or from {}: {error}", self.directories.get(directory).path.display()));
+        }
     }
 
     /// True if there is a move to go on with and nobody is at it: the caller is now, until [`move_on`](Self::move_on)
@@ -168,7 +179,10 @@ impl Partitions {
     async fn take(self: &Rc<Self>, Step { id, dirs, next, .. }: Step) {
         match next {
             Next::Hold => self.note(&id, &dirs, FutureReplica::held),
-            Next::Wait => self.core.sleep(WAIT).await,
+            Next::Wait => {
+                self.core.sleep(WAIT).await;
+                self.with(&id, Partition::finish_rolled);
+            }
             Next::Survey => {
                 let closed = self.with(&id, |partition| partition.closed_sizes()).unwrap_or_default();
                 let job = dirs.clone();
@@ -224,6 +238,9 @@ impl Partitions {
                 Some(done)
             }
             Err(error) => {
+                if error.is_descriptor_shortage() {
+                    self.core.sleep(SHORTAGE_SLEEP).await;
+                }
                 self.stumble(*id, dirs, error);
                 None
             }
@@ -236,13 +253,15 @@ impl Partitions {
         let sides = self.with(&id, |partition| {
             let from = partition.directory;
             let moving = partition.move_to(&dirs.future)?;
-            moving.gone += 1;
+            moving.gone += u32::from(matches!(error, MoveError::Gone));
             Some((moving.gone, from, moving.directory))
         });
         let Some((gone, from, to)) = sides.flatten() else { return };
         match error {
             MoveError::Gone if gone < GONE_MAX => {}
             MoveError::Gone => self.give_up(id, "a file of the log is not there"),
+            // What is open otherwise will be closed sooner or later.
+            ref short if short.is_descriptor_shortage() => {}
             // Kafka takes the directory offline. Its own partitions have done nothing to deserve that.
             MoveError::Future(ref full) if error.is_full() => self.give_up(id, &full.to_string()),
             MoveError::Differs(error) => self.give_up(id, &error.to_string()),
@@ -285,7 +304,7 @@ impl Partitions {
         for (renamed, directory) in [(aside.clone(), from), (promoted.clone(), to)] {
             let synced = self.files.blocking(move || sync_parents([&*renamed].into_iter())).await;
             if let Err(error) = synced {
-                self.directories.fail(directory, error);
+                self.blame(directory, &error);
             }
         }
         lines::info(format_args!("{} took the place of {}", promoted.display(), dirs.current.display()));
@@ -315,6 +334,8 @@ impl Partitions {
         for late in partition.end_move() {
             partition.append_late(late, now_ms, &mut self.scratch.borrow_mut(), &mut self.effects.borrow_mut());
         }
+        // Reads that came between two names of the directory look again.
+        partition.tell_watchers(&mut self.effects.borrow_mut());
         if partition.log.has_staged() && !table.dirty.contains(&place) {
             table.dirty.push(place);
         }
@@ -381,7 +402,7 @@ impl Partitions {
                 if goes_on != Some(true) {
                     lines::warn(format_args!("{} is of no use: it is removed", found.path.display()));
                     if let Err(error) = self.doom_directory(&found.path, 0) {
-                        self.directories.fail(index, error);
+                        self.blame(index, &error);
                     }
                 }
             }

@@ -1,12 +1,13 @@
 //! Opens, creates and deletes this shard's partitions as the metadata image says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shards::ShardId;
+use shards::{ShardId, sync_file_system};
 use state::epochs::LeaderEpochs;
 use state::metadata::{Image, Topic, TopicChange, shard_of};
 use state::partition::{Assignment, PartitionState};
@@ -18,9 +19,10 @@ use super::{Partition, Partitions, Queues};
 use crate::calls::PartitionId;
 use crate::config::{Broker, Dynamic, Layers, TopicConfig};
 use crate::log::directory::rename_aside;
+use crate::log::replace::shares_file_system;
 use crate::log::{
-    Doomed, Log, LogError, NewPartition, OpenHints, Replayed, create_directories, leader_epochs, partition_dir,
-    partition_metadata, sync_parents,
+    Doomed, Durable, Log, LogError, NewPartition, OpenHints, Opened, Replayed, create_directories, leader_epochs,
+    partition_dir, partition_metadata, sync_parents,
 };
 use crate::metrics::log as lines;
 
@@ -48,6 +50,15 @@ impl Missing {
     }
 }
 
+/// A log, what there was to mend of it, and what follows from its records.
+struct OpenLog {
+    log: Log,
+    found: Opened,
+    producers: ProducerTable,
+    /// As of before which the newest snapshot is; 0 for none.
+    snapshot_offset: i64,
+}
+
 /// A partition whose topic was deleted.
 struct Gone {
     id: PartitionId,
@@ -70,45 +81,76 @@ impl Partitions {
     /// Errors: a log that is damaged, by name and reason. Nothing is served then: going on would hide the loss.
     pub fn open_all(&self, image: &Arc<Image>, settings: &Broker) -> Result<(), LogError> {
         self.dynamic.replace(Some(Dynamic::of(&Layers::of(settings, image))));
+        let handles = self.open_directories()?;
+        let mut mended = BTreeSet::new();
         let topics: Vec<Arc<Topic>> = image.topics().cloned().collect();
         for topic in &topics {
             let config = Rc::new(topic_config(&topic.name, image, settings));
             for missing in self.missing(topic, settings)? {
                 match self.open_now(&missing, &config, settings) {
-                    Err(LogError::Io { .. }) | Ok(()) => {}
-                    Err(error) => return Err(error),
+                    Ok(true) => _ = mended.insert(missing.directory),
+                    Err(error) if !error.blames_directory() => return Err(error),
+                    Err(_) | Ok(false) => {}
                 }
             }
         }
+        self.sync_mended(handles.iter().filter(|(directory, _)| mended.contains(directory)));
         self.adopt_futures(image);
         self.part_with_failed();
         *self.applied.borrow_mut() = Some(Arc::clone(image));
         Ok(())
     }
 
-    /// Creates the directory of a partition where it has none, and opens it, on the spot.
-    fn open_now(&self, missing: &Missing, config: &Rc<TopicConfig>, settings: &Broker) -> Result<(), LogError> {
-        if self.directories.get(missing.directory).is_offline() {
-            self.table.borrow_mut().set_offline(missing.id());
-            return Ok(());
-        }
-        let created = if missing.is_new { create_directories(&[missing.beginning()]).remove(0) } else { Ok(()) };
-        let opened = created.and_then(|()| self.open_partition(missing, Rc::clone(config), settings));
-        match opened {
-            Ok(partition) => self.table.borrow_mut().insert(partition),
-            Err(error) => {
-                self.refused(missing, &error);
-                return Err(error);
+    /// The log directories that work, open.
+    fn open_directories(&self) -> Result<Vec<(usize, fs::File)>, LogError> {
+        let mut handles = Vec::new();
+        for (index, directory) in self.directories.online() {
+            match fs::File::open(&directory.path).map_err(LogError::io("open directory", &directory.path)) {
+                Ok(handle) => handles.push((index, handle)),
+                Err(error) if error.blames_directory() => self.directories.fail(index, error),
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(handles)
+    }
+
+    /// After a crash much may have been mended: one sync for all of a directory instead of several for each partition, by
+    /// a file that was opened before. One whose sync fails is not trusted.
+    fn sync_mended<'a>(&self, mended: impl Iterator<Item = &'a (usize, fs::File)>) {
+        for (index, handle) in mended {
+            if let Err(error) = sync_file_system(handle) {
+                self.directories.fail(*index, format_args!("sync of what was mended: {error}"));
+            }
+        }
+    }
+
+    /// Creates the directory of a partition where it has none, and opens it, on the spot. True if something was mended
+    /// that has yet to be synced.
+    fn open_now(&self, missing: &Missing, config: &Rc<TopicConfig>, settings: &Broker) -> Result<bool, LogError> {
+        if self.directories.get(missing.directory).is_offline() {
+            self.table.borrow_mut().set_offline(missing.id());
+            return Ok(false);
+        }
+        let created = if missing.is_new { create_directories(&[missing.beginning()]).remove(0) } else { Ok(()) };
+        let durable = if shares_file_system(&missing.dir) { Durable::Later } else { Durable::AtOnce };
+        let opened = created.and_then(|()| self.open_partition(missing, Rc::clone(config), settings, durable));
+        match opened {
+            Ok((partition, is_mended)) => {
+                self.table.borrow_mut().insert(partition);
+                Ok(is_mended)
+            }
+            Err(error) => {
+                self.refused(missing, &error);
+                Err(error)
+            }
+        }
     }
 
     /// A partition can't be opened. Where the file system is to blame, so is its log directory.
     fn refused(&self, missing: &Missing, error: &LogError) {
         lines::error(format_args!("open {}-{}: {error}", missing.topic.name, missing.index));
         self.table.borrow_mut().set_offline(missing.id());
-        if matches!(error, LogError::Io { .. }) {
+        if error.blames_directory() {
             self.directories.fail(missing.directory, error);
         }
     }
@@ -162,8 +204,8 @@ impl Partitions {
             let made = if one.is_new { created.next().unwrap_or(Ok(())) } else { Ok(()) };
             let config = configs.entry(one.topic.id);
             let config = config.or_insert_with(|| Rc::new(topic_config(&one.topic.name, image, settings)));
-            match made.and_then(|()| self.open_partition(one, Rc::clone(config), settings)) {
-                Ok(partition) => self.table.borrow_mut().insert(partition),
+            match made.and_then(|()| self.open_partition(one, Rc::clone(config), settings, Durable::AtOnce)) {
+                Ok((partition, _)) => self.table.borrow_mut().insert(partition),
                 Err(error) => self.refused(one, &error),
             }
         }
@@ -202,24 +244,22 @@ impl Partitions {
         Ok(missing)
     }
 
+    /// Also says whether there was something to mend.
     fn open_partition(
         &self,
         missing: &Missing,
         config: Rc<TopicConfig>,
         settings: &Broker,
-    ) -> Result<Partition, LogError> {
+        durable: Durable,
+    ) -> Result<(Partition, bool), LogError> {
         let Missing { topic, index, directory, dir, is_new } = missing;
-        let limits = self.producer_limits();
-        let mut producers = ProducerTable::new(limits);
         // What the checkpoints say of a new one is about another of the same name, which was deleted.
-        let home = self.directories.get(*directory);
         let (hints, high_watermark, cleaned) = match is_new {
             true => (OpenHints { clean: true, ..OpenHints::default() }, 0, None),
-            false => home.hints(&topic.name, *index),
+            false => self.directories.get(*directory).hints(&topic.name, *index),
         };
-        let log = Log::open(dir, &config, hints, &mut |replayed| {
-            replay(&mut producers, replayed, limits, self.core.wall_ms())
-        })?;
+        let hints = OpenHints { durable, ..hints };
+        let OpenLog { log, found, producers, snapshot_offset } = self.open_log(dir, &config, hints)?;
         let epochs = LeaderEpochs::from_entries(leader_epochs::read(dir)?);
         // With one replica everything that is written is replicated, whatever the checkpoint said.
         let (start, end) = (log.log_start_offset(), log.log_end_offset());
@@ -240,13 +280,28 @@ impl Partitions {
             watches: Vec::new(),
             unread_bytes: 0,
             syncing: false,
+            syncing_rolled: false,
             compaction: Compaction::after(cleaned),
+            used_at: self.core.now(),
+            snapshot_offset,
             last_sync_ms: self.core.wall_ms(),
             moving: None,
             failed: false,
         };
-        partition.lead()?;
-        Ok(partition)
+        let is_mended = partition.lead(durable)? | (found != Opened::default());
+        Ok((partition, is_mended))
+    }
+
+    fn open_log(&self, dir: &Path, config: &TopicConfig, hints: OpenHints) -> Result<OpenLog, LogError> {
+        let limits = self.producer_limits();
+        let (mut producers, mut snapshot_offset) = (ProducerTable::new(limits), 0);
+        let (log, found) = Log::open_reported(dir, config, hints, &mut |replayed| {
+            if let Replayed::Start(snapshot) = &replayed {
+                snapshot_offset = snapshot.as_ref().map_or(0, |snapshot| snapshot.offset);
+            }
+            replay(&mut producers, replayed, limits, self.core.wall_ms());
+        })?;
+        Ok(OpenLog { log, found, producers, snapshot_offset })
     }
 
     fn producer_limits(&self) -> ProducerLimits {
@@ -340,18 +395,19 @@ impl Partitions {
 }
 
 impl Partition {
-    /// This node leads: its epoch begins at the log end.
-    fn lead(&mut self) -> Result<(), LogError> {
+    /// This node leads: its epoch begins at the log end. True if that is news.
+    fn lead(&mut self, durable: Durable) -> Result<bool, LogError> {
         let moved = self.state.became_leader();
         if let Some(high_watermark) = moved.high_watermark {
             self.producers.high_watermark_advanced(high_watermark);
         }
         self.state.unstable_from(self.producers.first_unstable_offset());
-        let Some((epoch, start)) = moved.epoch_start else { return Ok(()) };
-        if self.epochs.assign(epoch, start) {
-            leader_epochs::write(self.log.dir(), self.epochs.entries())?;
+        let Some((epoch, start)) = moved.epoch_start else { return Ok(false) };
+        let is_news = self.epochs.assign(epoch, start);
+        if is_news {
+            leader_epochs::write(self.log.dir(), self.epochs.entries(), durable)?;
         }
-        Ok(())
+        Ok(is_news)
     }
 
     fn note_epoch(&mut self, epoch: i32, start: i64) {
@@ -361,7 +417,7 @@ impl Partition {
     }
 
     pub(super) fn write_epochs(&self) {
-        if let Err(error) = leader_epochs::write(self.log.dir(), self.epochs.entries()) {
+        if let Err(error) = leader_epochs::write(self.log.dir(), self.epochs.entries(), Durable::AtOnce) {
             lines::error(format_args!("write leader epochs of {}-{}: {error}", self.topic, self.id.index));
         }
     }

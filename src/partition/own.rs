@@ -23,9 +23,11 @@ impl Partitions {
     /// partition's next write. `Effect::Kept` follows with `number`, in the order of the calls. The batch was made here
     /// and is not checked again.
     pub fn append_own(&self, id: &PartitionId, batch: Vec<u8>, number: u64) -> Result<(), AppendError> {
+        self.make_room();
         let mut table = self.table.borrow_mut();
         let place = table.by_id.get(id).copied().ok_or(AppendError::UnknownPartition)?;
         let partition = table.get_mut(place).ok_or(AppendError::UnknownPartition)?;
+        partition.used_at = self.core.now();
         let was_clean = !partition.log.has_staged();
         partition.append_own(Chunk::from(batch), number, self.core.wall_ms())?;
         if was_clean && partition.log.has_staged() {

@@ -13,6 +13,7 @@ use wire::records::Scratch;
 
 use super::append::{Taken, Waiter};
 use super::keep::Due;
+use super::rest::Resting;
 use super::settle::Next;
 use super::{Effect, LogDirs, Partition};
 use crate::calls::{AppendError, Call, PartitionId, Read, ReadError, ReadResult, Ticket};
@@ -35,6 +36,9 @@ pub struct Partitions {
     pub(super) dynamic: RefCell<Option<Dynamic>>,
     pub(super) doomed: RefCell<Vec<Doomed>>,
     pub(super) due: RefCell<Due>,
+    /// Files of logs that may be open in this process.
+    pub(super) files_max: usize,
+    pub(super) resting: RefCell<Resting>,
     /// The shard stops: logs are closed and stay as they are.
     pub(super) closing: Cell<bool>,
     /// Somebody goes on with the moves of this shard's replicas.
@@ -57,8 +61,9 @@ pub(super) struct Table {
 }
 
 impl Partitions {
-    /// No partitions yet. `directories` are the log directories as they were found.
-    pub fn new(core: Core<Call>, directories: Arc<LogDirs>) -> Rc<Self> {
+    /// No partitions yet. `directories` are the log directories as they were found; `files_max` files of logs may be open
+    /// in this process.
+    pub fn new(core: Core<Call>, directories: Arc<LogDirs>, files_max: usize) -> Rc<Self> {
         let files = core.files().clone();
         Rc::new(Self {
             core,
@@ -69,6 +74,8 @@ impl Partitions {
             dynamic: RefCell::default(),
             doomed: RefCell::default(),
             due: RefCell::default(),
+            files_max,
+            resting: RefCell::default(),
             closing: Cell::default(),
             is_moving: Cell::default(),
             at_work: Cell::default(),
@@ -88,11 +95,13 @@ impl Partitions {
 
     /// Checks and stages one batch; it is written at the next [`flush`](Self::flush).
     pub fn append(&self, id: &PartitionId, records: Chunk, waiter: Waiter) -> Result<Taken, AppendError> {
+        self.make_room();
         let mut table = self.table.borrow_mut();
         let Some(place) = table.by_id.get(id).copied() else {
             return Err(if table.is_offline(id) { AppendError::Storage } else { AppendError::UnknownPartition });
         };
         let partition = table.get_mut(place).ok_or(AppendError::UnknownPartition)?;
+        partition.used_at = self.core.now();
         let was_clean = !partition.log.has_staged();
         let taken = partition.append(records, waiter, self.core.wall_ms(), &mut self.scratch.borrow_mut())?;
         if was_clean && taken == Taken::Staged {
@@ -102,10 +111,13 @@ impl Partitions {
     }
 
     /// Plans a read; with `read.watch` the fetch hears when the partition grows after this.
-    pub fn read(&self, from: ShardId, read: &Read) -> Result<ReadResult, ReadError> {
+    pub fn read(self: &Rc<Self>, from: ShardId, read: &Read) -> Result<ReadResult, ReadError> {
+        self.make_room();
+        self.keep_room();
         let mut table = self.table.borrow_mut();
         let Some(place) = table.by_id.get(&read.partition).copied() else { return Err(table.absent(&read.partition)) };
         let partition = table.get_mut(place).ok_or(ReadError::UnknownPartition)?;
+        partition.used_at = self.core.now();
         let result = partition.read(&read.spec);
         if read.watch {
             partition.watch(from, read.fetch);
@@ -152,6 +164,8 @@ impl Partitions {
             }
         }
         table.dirty = dirty;
+        drop((table, effects));
+        self.keep_room();
     }
 
     /// Completion of a write that went through the ring.
@@ -178,9 +192,12 @@ impl Partitions {
     }
 
     pub(super) fn with<T>(&self, id: &PartitionId, act: impl FnOnce(&mut Partition) -> T) -> Option<T> {
+        self.make_room();
         let mut table = self.table.borrow_mut();
         let place = table.by_id.get(id).copied()?;
-        table.get_mut(place).map(act)
+        let partition = table.get_mut(place)?;
+        partition.used_at = self.core.now();
+        Some(act(partition))
     }
 
     /// One `fdatasync` for everything written so far; what is written meanwhile waits for the next.
@@ -197,7 +214,7 @@ impl Partitions {
         });
     }
 
-    fn synced(self: &Rc<Self>, place: Place, id: PartitionId, offset: i64, result: io::Result<()>) {
+    pub(super) fn synced(self: &Rc<Self>, place: Place, id: PartitionId, offset: i64, result: io::Result<()>) {
         let mut table = self.table.borrow_mut();
         let Some(partition) = table.get_mut(place).filter(|partition| partition.id == id) else { return };
         let next = partition.synced(offset, result, self.core.wall_ms(), &mut self.effects.borrow_mut());

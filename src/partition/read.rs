@@ -1,5 +1,7 @@
 //! What a reader may see of a partition: plans for fetches, offsets by time, ends of leader epochs.
 
+use std::io::ErrorKind;
+
 use shards::ShardId;
 use state::partition::EpochError;
 
@@ -29,14 +31,18 @@ impl Partition {
         if result.diverging.is_some() || spec.offset >= bound || !wants_bytes {
             return Ok(result);
         }
-        let plan =
-            self.log.plan_read(spec.offset, bound, spec.bytes_max, spec.at_least_one).map_err(|error| match error {
-                LogReadError::OutOfRange { .. } => ReadError::OutOfRange {
-                    log_start_offset: result.log_start_offset,
-                    high_watermark: result.high_watermark,
-                },
-                error => self.read_failed(&error),
-            })?;
+        let plan = match self.log.plan_read(spec.offset, bound, spec.bytes_max, spec.at_least_one) {
+            Ok(plan) => plan,
+            // A log at rest whose directory is being renamed: watchers hear when it is found again.
+            Err(LogReadError::Io { error, .. }) if error.kind() == ErrorKind::NotFound && self.is_held() => {
+                return Ok(result);
+            }
+            Err(LogReadError::OutOfRange { .. }) => {
+                let (log_start_offset, high_watermark) = (result.log_start_offset, result.high_watermark);
+                return Err(ReadError::OutOfRange { log_start_offset, high_watermark });
+            }
+            Err(error) => return Err(self.read_failed(&error)),
+        };
         result.data = (plan.len > 0).then_some(FileRange { file: plan.file, position: plan.position, len: plan.len });
         Ok(result)
     }

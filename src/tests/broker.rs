@@ -34,12 +34,21 @@ impl Broker {
             let address = bootstrap.parse().expect("RINGMILL_TEST_BOOTSTRAP is an address and a port");
             return Broker { address, pid: pid.expect("RINGMILL_TEST_PID is a number"), child: None, dir };
         }
-        Broker::launch(dir, free_address(), overrides)
+        Broker::launch(dir, free_address(), overrides, None)
+    }
+
+    /// Not for the control: no more than `limit` files may be open in it.
+    pub(crate) fn with_open_files(limit: u64, overrides: &[&str]) -> Broker {
+        Broker::launch(Broker::new_dir(), free_address(), overrides, Some(limit))
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Not for the control: listens at `address`.
     pub(crate) fn at(address: SocketAddr, overrides: &[&str]) -> Broker {
-        Broker::launch(Broker::new_dir(), address, overrides)
+        Broker::launch(Broker::new_dir(), address, overrides, None)
     }
 
     fn new_dir() -> PathBuf {
@@ -52,23 +61,30 @@ impl Broker {
 
     /// Starts one that does not come up, and returns what it said.
     pub(crate) fn refusal(overrides: &[&str]) -> String {
-        let mut broker = Broker::spawn(Broker::new_dir(), free_address(), overrides);
+        let mut broker = Broker::spawn(Broker::new_dir(), free_address(), overrides, None);
         let status = broker.child.as_mut().map(Child::wait);
         let log = broker.log();
         assert!(status.is_some_and(|status| status.is_ok_and(|status| !status.success())), "{log}");
         log
     }
 
-    fn launch(dir: PathBuf, address: SocketAddr, overrides: &[&str]) -> Broker {
-        let broker = Broker::spawn(dir, address, overrides);
+    fn launch(dir: PathBuf, address: SocketAddr, overrides: &[&str], open_files: Option<u64>) -> Broker {
+        let broker = Broker::spawn(dir, address, overrides, open_files);
         broker.wait_until_it_answers();
         broker
     }
 
-    fn spawn(dir: PathBuf, address: SocketAddr, overrides: &[&str]) -> Broker {
+    fn spawn(dir: PathBuf, address: SocketAddr, overrides: &[&str], open_files: Option<u64>) -> Broker {
         let log = std::fs::File::create(dir.join("broker.log")).expect("a new file");
         let binary = std::env::var_os("RINGMILL_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_ringmill").into());
-        let mut command = Command::new(binary);
+        let mut command = match open_files {
+            None => Command::new(binary),
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "ulimit -n $0 && exec \"$@\"", &limit.to_string()]).arg(binary);
+                shell
+            }
+        };
         command.arg("serve").arg("--data-dir").arg(dir.join("data")).args(["--port", &address.port().to_string()]);
         command.args(overrides.iter().flat_map(|setting| ["--override", setting]));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
@@ -83,7 +99,7 @@ impl Broker {
             let _ = child.wait();
         }
         let dir = std::mem::replace(&mut self.dir, Broker::new_dir());
-        Broker::launch(dir, free_address(), &[])
+        Broker::launch(dir, free_address(), &[], None)
     }
 
     fn wait_until_it_answers(&self) {

@@ -15,6 +15,7 @@ mod direct;
 mod directories;
 mod frames;
 mod groups;
+mod many;
 mod moves;
 mod produce;
 mod raw;

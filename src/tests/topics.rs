@@ -16,10 +16,16 @@ const POLICY_VIOLATION: i16 = 44;
 pub(crate) fn create(broker: &Broker, partitions: i32) -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let name = format!("hostile-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-    assert_eq!(code(broker, &topic(&name, partitions, 1)), NONE, "create {name}");
+    create_named(broker, &name, partitions);
+    name
+}
+
+/// As [`create`], by this name.
+pub(crate) fn create_named(broker: &Broker, name: &str, partitions: i32) {
+    assert_eq!(code(broker, &topic(name, partitions, 1)), NONE, "create {name}");
     let mut connection = broker.connect();
     for partition in 0..partitions {
-        let ask = Bytes::new().i32(-1).i32(1).string(&name).i32(1).i32(partition).i64(-1);
+        let ask = Bytes::new().i32(-1).i32(1).string(name).i32(1).i32(partition).i64(-1);
         loop {
             let body = connection.call(raw::LIST_OFFSETS, 1, &ask).answer("ListOffsets");
             let mut answer = Answer(&body);
@@ -29,7 +35,6 @@ pub(crate) fn create(broker: &Broker, partitions: i32) -> String {
             }
         }
     }
-    name
 }
 
 /// One topic of a CreateTopics request, with neither assignments nor settings.

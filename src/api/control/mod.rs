@@ -187,8 +187,10 @@ impl Api {
             }
         }
         let directories = Arc::clone(&self.partitions.directories);
-        self.core.files().blocking(move || write_checkpoints(&directories, &offsets, wanted)).await;
-        control.checkpoints.written();
+        match self.core.files().blocking(move || write_checkpoints(&directories, &offsets, wanted)).await {
+            true => control.checkpoints.written(),
+            false => control.checkpoints.at_once(),
+        }
     }
 
     /// Ends the metadata log cleanly, where this is the controller's shard.

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::broker::is_control;
 use crate::groups;
-use site::{FAST, LARGE, NONE, SLOW, SMALL, Site, TOPIC, alter, ask, fetch, produce};
+pub(crate) use site::alter;
+use site::{FAST, LARGE, NONE, SLOW, SMALL, Site, TOPIC, ask, fetch, produce};
 use wire::codec::{Decoder, Message};
 use wire::generated::delete_records_request::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use wire::generated::delete_topics_request::DeleteTopicsRequest;

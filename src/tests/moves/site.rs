@@ -223,7 +223,7 @@ pub(super) fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-pub(super) fn alter(connection: &mut Connection, topic: &str, partition: i32, path: &Path) -> i16 {
+pub(crate) fn alter(connection: &mut Connection, topic: &str, partition: i32, path: &Path) -> i16 {
     let topic = AlterReplicaLogDirTopic { name: topic.into(), partitions: vec![partition] };
     let dir = AlterReplicaLogDir { path: path.display().to_string().into(), topics: vec![topic] };
     let body = ask(connection, &AlterReplicaLogDirsRequest { dirs: vec![dir] }, 1);
