@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn what_is_dirty_is_known() {
         // Whole pages, and less than there is memory anywhere.
-        assert!(super::dirty_bytes() % 4096 == 0 && super::dirty_bytes() < 1 << 50);
+        assert!(super::dirty_bytes().is_multiple_of(4096) && super::dirty_bytes() < 1 << 50);
     }
 
     #[test]

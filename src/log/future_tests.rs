@@ -1,6 +1,7 @@
 //! A log on its way to another directory: step by step, interrupted, spoilt.
 
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -11,7 +12,7 @@ use wire::Uuid;
 
 use super::future::{Dirs, MoveError, Seal, bases};
 use super::names::{LOG, offset_file};
-use super::{Log, leader_epochs, snapshots};
+use super::{Log, LogError, leader_epochs, snapshots};
 use crate::config::topic::TopicConfig;
 use crate::log::testing::{TempDir, append, batch, create, open_clean, read_all};
 use crate::log::{NewPartition, create_directories, future_dir, partition_metadata};
@@ -195,6 +196,18 @@ fn what_is_not_whole_is_not_promoted() {
         assert!(matches!(stage.dirs.seal(&seal), Err(MoveError::Differs(_))));
     }
     assert!(!stage.dirs.are_same().unwrap());
+}
+
+#[test]
+fn want_of_descriptors_is_no_directorys_fault() {
+    // EMFILE, ENFILE, ENOSPC.
+    for (code, is_shortage) in [(24, true), (23, true), (28, false)] {
+        let error = || LogError::io("open", "t-0")(io::Error::from_raw_os_error(code));
+        assert_eq!(error().blames_directory(), !is_shortage);
+        assert_eq!(MoveError::Current(error()).is_descriptor_shortage(), is_shortage);
+        assert_eq!(MoveError::Future(error()).is_descriptor_shortage(), is_shortage);
+    }
+    assert!(!MoveError::Gone.is_descriptor_shortage());
 }
 
 #[test]
