@@ -204,3 +204,115 @@ impl Partition {
         self.log.is_at_rest()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use shards::{Chunk, Files};
+    use state::epochs::LeaderEpochs;
+    use state::future_replica::FutureReplica;
+    use state::partition::{Assignment, PartitionState};
+    use state::producer::{ProducerLimits, ProducerTable};
+    use wire::Uuid;
+    use wire::records::{BatchBuilder, Scratch};
+
+    use super::*;
+    use crate::config::topic::TopicConfig;
+    use crate::log::Log;
+    use crate::partition::Queues;
+    use crate::partition::compact::Compaction;
+
+    /// A partition with so many records, each with an entry of the index, none of them synced.
+    fn partition(name: &str, records: i64) -> (PathBuf, Partition) {
+        let dir = std::env::temp_dir().join(format!("ringmill-rest-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        let config = TopicConfig { index_interval_bytes: 1, ..TopicConfig::default() };
+        let log = Log::create(&dir.join("t-0"), Uuid(77), &config).unwrap();
+        let assigned = Assignment { leader: 1, leader_epoch: 0, partition_epoch: 0, replicas: vec![1], isr: vec![1] };
+        let mut state = PartitionState::new(1, assigned, 1, 0, 0, 0);
+        _ = state.became_leader();
+        let mut partition = Partition {
+            id: PartitionId { topic: Uuid(77), index: 0 },
+            topic: "t".into(),
+            directory: 0,
+            config: Rc::new(config),
+            log,
+            state,
+            epochs: LeaderEpochs::from_entries(Vec::new()),
+            producers: ProducerTable::new(ProducerLimits::default()),
+            awaiting: Queues::default(),
+            watches: Vec::new(),
+            unread_bytes: 0,
+            synced_offset: 0,
+            syncing: false,
+            syncing_rolled: false,
+            compaction: Compaction::after(None),
+            used_at: Nanos(0),
+            snapshot_offset: 0,
+            last_sync_ms: 0,
+            moving: None,
+            failed: false,
+        };
+        for number in 0..records {
+            let mut batch = BatchBuilder::new(0);
+            batch.push(number, Some(b"key"), Some(b"value"), &[]).unwrap();
+            let batch = Chunk::from(batch.finish(&mut Scratch::default()));
+            partition.append_own(batch, number as u64, 0).unwrap();
+            _ = partition.flush(&Files::inline(), 0, 0, &mut Vec::new());
+        }
+        (dir, partition)
+    }
+
+    #[test]
+    fn what_is_not_synced_is_synced_before_it_rests() {
+        let (dir, mut partition) = partition("synced", 3);
+        assert_eq!(partition.log.recovery_point(), 0);
+        assert!(partition.rest_now(0, &mut Vec::new()));
+        assert_eq!((partition.log.recovery_point(), partition.synced_offset, partition.log.open_files()), (3, 3, 0));
+        _ = std::fs::remove_dir_all(dir);
+    }
+
+    #[test]
+    fn a_failed_sync_is_not_tried_again() {
+        let (dir, mut partition) = partition("failed", 3);
+        let begun = partition.begin_rest().unwrap();
+        assert!(partition.begin_rest().is_none(), "one at a time");
+        _ = partition.synced(begun.offset, Err(io::Error::other("a test")), 0, &mut Vec::new());
+        assert!(partition.failed && !partition.rest_now(0, &mut Vec::new()));
+        assert!(partition.log.open_files() > 0);
+        assert_eq!(partition.log.recovery_point(), 0);
+        _ = std::fs::remove_dir_all(dir);
+    }
+
+    #[test]
+    fn records_that_come_meanwhile_stay_open() {
+        let (dir, mut partition) = partition("meanwhile", 3);
+        let begun = partition.begin_rest().unwrap();
+        let mut batch = BatchBuilder::new(0);
+        batch.push(4, Some(b"key"), Some(b"value"), &[]).unwrap();
+        partition.append_own(Chunk::from(batch.finish(&mut Scratch::default())), 4, 0).unwrap();
+        _ = partition.flush(&Files::inline(), 0, 0, &mut Vec::new());
+        _ = partition.synced(begun.offset, Ok(()), 0, &mut Vec::new());
+        partition.end_rest(begun.beside);
+        assert_eq!((partition.log.recovery_point(), partition.log.log_end_offset()), (3, 4));
+        assert_eq!(partition.log.sync_targets().len(), 1);
+        _ = std::fs::remove_dir_all(dir);
+    }
+
+    #[test]
+    fn while_appends_are_held_for_a_move_the_files_stay_as_they_are() {
+        let (dir, mut partition) = partition("held", 3);
+        assert!(partition.adopt(1, &dir.join("future")));
+        let before = partition.log.active_index_bytes();
+        partition.future().unwrap().surveyed([]);
+        partition.future().map(FutureReplica::held).unwrap();
+        assert!(!partition.rest_now(0, &mut Vec::new()));
+        assert_eq!(partition.log.active_index_bytes(), before);
+        partition.end_move();
+        assert!(partition.rest_now(0, &mut Vec::new()));
+        assert_ne!(partition.log.active_index_bytes(), before);
+        _ = std::fs::remove_dir_all(dir);
+    }
+}
