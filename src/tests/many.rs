@@ -11,7 +11,7 @@ use crate::moves;
 use crate::raw::{self, Answer, Bytes, Connection};
 use crate::topics;
 
-const PARTITIONS: i32 = 400;
+const PARTITIONS: i32 = 180;
 const OPEN_FILES: u64 = 256;
 const STORAGE_ERROR: i16 = 56;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -190,7 +190,7 @@ fn replicas_move_while_logs_are_put_to_rest() {
     if is_control() {
         return;
     }
-    let (partitions, moved) = (200, 40);
+    let (partitions, moved) = (150, 12);
     let site = Site::new("moved", partitions, &[]);
     let mut connection = site.broker.connect();
     site.write(&mut connection, partitions, 0);
