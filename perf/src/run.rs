@@ -11,7 +11,7 @@ use crate::goal::NULL;
 use crate::lifecycle;
 use crate::machine::{Autogroup, touch_memory};
 use crate::record::Record;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Work};
 use crate::turn::Turn;
 
 pub(crate) const READY_MAX: Duration = Duration::from_secs(90);
@@ -23,6 +23,9 @@ const OVERHEAD: f64 = 3.0;
 const LIFE: f64 = 10.0;
 /// Of a scenario's warm-up for one broker, when time is limited.
 const WARM: f64 = 12.0;
+/// Of load before the first warm-up, for each kind of it: a JVM compiles for a minute or two, and the first scenarios
+/// would pay for all.
+const COMPILE: Duration = Duration::from_secs(30);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -203,6 +206,7 @@ impl Comparison<'_> {
                 Err(why) => self.record.failed(&scenarios[0].name, &kind.name, &why)?,
             }
         }
+        self.compile(scenarios, &mut brokers)?;
         for scenario in scenarios {
             if self.is_over(scenario)? {
                 continue;
@@ -215,6 +219,24 @@ impl Comparison<'_> {
             self.compare(scenario, present.collect())?;
             self.done(scenario);
         }
+        Ok(())
+    }
+
+    /// Each broker does some of what is ahead, whose figures nobody looks at.
+    fn compile(&mut self, scenarios: &[&Scenario], brokers: &mut [Broker]) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let of = |kind: Work| scenarios.iter().filter(move |scenario| scenario.kind == kind);
+        let chosen: Vec<&Scenario> = of(Work::Produce).take(2).chain(of(Work::Fetch).take(1)).copied().collect();
+        for broker in brokers.iter_mut().filter(|broker| broker.name != NULL) {
+            for scenario in &chosen {
+                let (args, rate) = (self.args, scenario.rate);
+                let mut turn = Turn { args, scenario, broker, scale: 1.0, rate, runs: 0 };
+                if let Err(why) = turn.awake(|turn| turn.exercise(COMPILE).and_then(|()| turn.forget())) {
+                    self.record.failed(&scenario.name, &broker.name, &why)?;
+                }
+            }
+        }
+        self.record.say(&format!("brokers ran for {:.0} s before the first warm-up", begun.elapsed().as_secs_f64()));
         Ok(())
     }
 

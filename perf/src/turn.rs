@@ -49,11 +49,7 @@ impl Turn<'_> {
 
     /// Runs shorter measurements until they agree or the time is over: code is compiled, pages are there. Gives their main figures.
     pub(crate) fn warm(&mut self, at_most: Duration) -> Result<Vec<f64>, Failure> {
-        if self.is_preloaded() {
-            self.preload()?;
-        } else if self.keeps_topic() {
-            self.new_topic(&self.scenario.name)?;
-        }
+        self.prepare()?;
         let end = Instant::now() + at_most;
         let mut figures: Vec<f64> = Vec::new();
         while figures.len() < WARM_RUNS_MAX && (figures.is_empty() || Instant::now() < end) {
@@ -67,6 +63,27 @@ impl Turn<'_> {
             }
         }
         Ok(figures)
+    }
+
+    /// Makes the topic that all runs share, where they do.
+    fn prepare(&mut self) -> Result<(), Failure> {
+        if self.is_preloaded() {
+            self.preload()
+        } else if self.keeps_topic() {
+            self.new_topic(&self.scenario.name)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Runs for so long, whatever comes of it.
+    pub(crate) fn exercise(&mut self, time: Duration) -> Result<(), Failure> {
+        self.prepare()?;
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.measure(WARM_PART)?;
+        }
+        Ok(())
     }
 
     fn main(&self, result: &Value) -> f64 {
