@@ -145,9 +145,7 @@ impl Router {
 
     /// Asks the owner of some partitions.
     pub async fn ask(&self, to: ShardId, query: Query) -> Answer {
-        let ask = self.asks.borrow_mut().insert(Ask::default());
-        self.core.call(to, Lane::Request, Call::Ask { ask, query: Box::new(query) });
-        match self.heard(ask).await {
+        match self.hear(to, |ask| Call::Ask { ask, query: Box::new(query) }).await {
             Heard::Answer(answer) => *answer,
             _ => unreachable!("a question is answered by an answer"),
         }
@@ -155,9 +153,7 @@ impl Router {
 
     /// Hands work to the controller.
     pub async fn control(&self, request: ControlRequest) -> ControlReply {
-        let ask = self.asks.borrow_mut().insert(Ask::default());
-        self.core.call(CONTROLLER, Lane::Request, Call::Control { ask, request: Box::new(request) });
-        match self.heard(ask).await {
+        match self.hear(CONTROLLER, |ask| Call::Control { ask, request: Box::new(request) }).await {
             Heard::Controlled(reply) => *reply,
             _ => unreachable!("the controller replies as controller"),
         }
@@ -169,9 +165,7 @@ impl Router {
 
     /// Has replicas of a shard's lie in other log directories.
     pub async fn alter_log_dirs(&self, of: ShardId, replicas: Vec<AlterLogDir>) -> LogDirsAltered {
-        let ask = self.asks.borrow_mut().insert(Ask::default());
-        self.core.call(of, Lane::Request, Call::AlterLogDirs { ask, replicas });
-        match self.heard(ask).await {
+        match self.hear(of, |ask| Call::AlterLogDirs { ask, replicas }).await {
             Heard::LogDirsAltered(results) => results,
             _ => unreachable!("what became of moves is what was asked for"),
         }
@@ -179,9 +173,7 @@ impl Router {
 
     /// All groups of a shard.
     pub async fn list_groups(&self, of: ShardId) -> ListedGroups {
-        let ask = self.asks.borrow_mut().insert(Ask::default());
-        self.core.call(of, Lane::Request, Call::ListGroups { ask });
-        match self.heard(ask).await {
+        match self.hear(of, |ask| Call::ListGroups { ask }).await {
             Heard::Listed(groups) => groups,
             _ => unreachable!("groups are what was asked for"),
         }
@@ -212,7 +204,10 @@ impl Router {
         }
     }
 
-    fn heard(&self, ask: Ticket) -> Hearing<'_> {
+    /// Sends a question, and waits for what comes back under its ticket.
+    fn hear(&self, to: ShardId, question: impl FnOnce(Ticket) -> Call) -> Hearing<'_> {
+        let ask = self.asks.borrow_mut().insert(Ask::default());
+        self.core.call(to, Lane::Request, question(ask));
         Hearing { router: self, ask }
     }
 

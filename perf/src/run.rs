@@ -222,11 +222,14 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Each broker does some of what is ahead, whose figures nobody looks at.
+    /// Each broker does some of what is ahead, whose figures nobody looks at. One that is alone is compared with no other.
     fn compile(&mut self, scenarios: &[&Scenario], brokers: &mut [Broker]) -> Result<(), Failure> {
         let begun = Instant::now();
         let of = |kind: Work| scenarios.iter().filter(move |scenario| scenario.kind == kind);
         let chosen: Vec<&Scenario> = of(Work::Produce).take(2).chain(of(Work::Fetch).take(1)).copied().collect();
+        if brokers.len() < 2 || chosen.is_empty() {
+            return Ok(());
+        }
         for broker in brokers.iter_mut().filter(|broker| broker.name != NULL) {
             for scenario in &chosen {
                 let (args, rate) = (self.args, scenario.rate);

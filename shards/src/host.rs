@@ -51,11 +51,11 @@ pub fn sync_file_system(within: &File) -> io::Result<()> {
 
 /// Bytes of files that wait in memory to be written to some device; 0 where nobody can tell.
 pub fn dirty_bytes() -> u64 {
-    disk_cache().0
+    dirty_and_available().0
 }
 
 /// Dirty and available memory, in bytes.
-fn disk_cache() -> (u64, u64) {
+fn dirty_and_available() -> (u64, u64) {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib = |line: &str| line.trim_end_matches("kB").trim().parse::<u64>().ok();
     let bytes = |name: &str| text.lines().find_map(|line| line.strip_prefix(name).and_then(kib)).unwrap_or(0) * 1024;
@@ -70,7 +70,7 @@ pub fn dirty_bytes_background() -> u64 {
             let text = std::fs::read_to_string(format!("/proc/sys/vm/dirty_background_{name}")).unwrap_or_default();
             text.trim().parse::<u64>().unwrap_or(0)
         };
-        let (_, available) = disk_cache();
+        let (_, available) = dirty_and_available();
         if number("bytes") > 0 { number("bytes") } else { available / 100 * number("ratio") }
     })
 }

@@ -178,12 +178,16 @@ mod tests {
         names
     }
 
+    /// Two batches fill a segment.
+    fn two_a_segment(path: &Path) -> Log {
+        let config = TopicConfig { segment_bytes: 2 * batch(&[1], 50).len() as u32, ..TopicConfig::default() };
+        create(path, &config)
+    }
+
     #[test]
     fn everything_the_recovery_point_vouches_for_is_named() {
         let dir = TempDir::new();
-        let size = batch(&[1], 50).len() as u32;
-        let config = TopicConfig { segment_bytes: 2 * size, ..TopicConfig::default() };
-        let mut log = create(&dir.path().join("t-0"), &config);
+        let mut log = two_a_segment(&dir.path().join("t-0"));
         assert_eq!(names(&log.sync_targets()), [""; 0], "the first segment is made durable with the directory");
         append(&mut log, batch(&[1], 50));
         assert_eq!(names(&log.sync_targets()), ["00000000000000000000.log"]);
@@ -227,9 +231,7 @@ mod tests {
     fn the_recovery_point_stops_before_a_segment_without_its_indexes() {
         let dir = TempDir::new();
         let path = dir.path().join("t-0");
-        let size = batch(&[1], 50).len() as u32;
-        let config = TopicConfig { segment_bytes: 2 * size, ..TopicConfig::default() };
-        let mut log = create(&path, &config);
+        let mut log = two_a_segment(&path);
         append(&mut log, batch(&[1], 50));
         append(&mut log, batch(&[2], 50));
         let index = path.join("00000000000000000000.timeindex");
@@ -254,9 +256,7 @@ mod tests {
     #[test]
     fn an_index_that_is_finished_after_its_batches_were_synced_is_synced_too() {
         let dir = TempDir::new();
-        let size = batch(&[1], 50).len() as u32;
-        let config = TopicConfig { segment_bytes: 2 * size, ..TopicConfig::default() };
-        let mut log = create(&dir.path().join("t-0"), &config);
+        let mut log = two_a_segment(&dir.path().join("t-0"));
         append(&mut log, batch(&[1], 50));
         append(&mut log, batch(&[2], 50));
         log.synced(2);

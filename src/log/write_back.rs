@@ -58,6 +58,8 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::topic::TopicConfig;
+    use crate::log::testing::{TempDir, append, batch, create};
 
     fn due(write_back: &mut WriteBack, segment: i64, written: u64) -> Option<(u64, u64)> {
         write_back.due(segment, written, || true)
@@ -72,6 +74,26 @@ mod tests {
         assert_eq!(due(&mut write_back, 0, 3 * STRIDE), Some((2 * STRIDE, STRIDE)));
         assert_eq!(due(&mut write_back, 70, STRIDE), Some((0, STRIDE)), "of the next segment");
         assert_eq!(due(&mut write_back, 70, 3), None, "cut back");
+    }
+
+    #[test]
+    fn a_log_that_has_rested_goes_on_behind_what_was_begun() {
+        let dir = TempDir::new();
+        let mut log = create(&dir.path().join("t-0"), &TopicConfig::default());
+        let large = batch(&[1], 512 * 1024);
+        let per_stride = STRIDE.div_ceil(large.len() as u64) + 1;
+        // Whether anything is begun here is a matter of how much is dirty on the machine.
+        let state = |log: &Log| (log.appends.write_back.begun, log.appends.write_back.strides);
+        (0..per_stride).for_each(|_| _ = append(&mut log, large.clone()));
+        let before = state(&log);
+        assert_eq!(before.1, 1);
+        log.synced(log.log_end_offset());
+        log.rest();
+        assert!(log.is_at_rest());
+        append(&mut log, large.clone());
+        assert_eq!(state(&log), before, "only positions are kept, and they hold");
+        (0..per_stride).for_each(|_| _ = append(&mut log, large.clone()));
+        assert_eq!(log.appends.write_back.strides, 2);
     }
 
     #[test]

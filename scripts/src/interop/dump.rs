@@ -1,7 +1,7 @@
 //! Kafka's DumpLogSegments accepts every file of the data directory: after a run, after a restart, after SIGKILL.
 
 use crate::interop::Env;
-use crate::interop::java::Java;
+use crate::interop::java::{CONSUMER_GROUPS, Java};
 use crate::interop::server::Server;
 use crate::tally::Tally;
 use std::path::{Path, PathBuf};
@@ -76,11 +76,7 @@ fn group(env: &Env) -> Result<String, String> {
     env.create_topic(&topic, 3)?;
     let server = ["--bootstrap-server", &env.bootstrap, "--group", "dumped"];
     let reset = ["--topic", &topic, "--reset-offsets", "--to-earliest", "--execute"];
-    env.java.tool_ok(
-        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-        "",
-        &[&server[..], &reset[..]].concat(),
-    )
+    env.java.tool_ok(CONSUMER_GROUPS, "", &[&server[..], &reset[..]].concat())
 }
 
 impl Dumpers<'_> {

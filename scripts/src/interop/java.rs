@@ -8,6 +8,9 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+/// `kafka-consumer-groups`, for [`Java::tool`].
+pub(crate) const CONSUMER_GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+
 /// No single call takes this long; a tool that hangs must not hang the run.
 const CALL: Duration = Duration::from_secs(240);
 

@@ -3,7 +3,7 @@
 
 use crate::interop::Env;
 use crate::interop::create_topic;
-use crate::interop::java::Java;
+use crate::interop::java::{CONSUMER_GROUPS, Java};
 use crate::interop::server::{Kind, Server};
 use crate::process;
 use crate::tally::Tally;
@@ -11,7 +11,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 /// A member whose process is killed is one for so long, and a broker takes over within it.
 const SESSION: &str = "session.timeout.ms=300000";
@@ -92,7 +91,7 @@ fn fill(java: &Java, server: &Server) -> Result<Child, String> {
         let more = ["--timeout-ms", "30000", "--consumer-property", &protocol];
         java.tool_ok(CONSUMER, "", &[&connect[..], &read, &more].concat())?;
     }
-    let groups = |args: &[&str]| java.tool_ok(GROUPS, "", &[&connect[..], args].concat());
+    let groups = |args: &[&str]| java.tool_ok(CONSUMER_GROUPS, "", &[&connect[..], args].concat());
     groups(&["--delete", "--group", "deleted", "--group", "deleted-too"])?;
     groups(&["--delete-offsets", "--group", "classic-left", "--topic", "u"])?;
     groups(&["--reset-offsets", "--group", "reset", "--topic", "t", "--to-offset", "7", "--execute"])?;
@@ -122,7 +121,7 @@ fn told(java: &Java, server: &Server) -> Result<String, String> {
         &["--describe", "--all-groups", "--state"],
         &["--describe", "--all-groups", "--members", "--verbose"],
     ] {
-        let text = java.tool_ok(GROUPS, "", &[&connect[..], args].concat())?;
+        let text = java.tool_ok(CONSUMER_GROUPS, "", &[&connect[..], args].concat())?;
         all.extend(text.lines().map(words).filter(|line| !line.is_empty()));
     }
     let types = java.tool_ok("GroupsCommand", "", &[&connect[..], &["--list"]].concat())?;

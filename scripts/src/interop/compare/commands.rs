@@ -12,6 +12,7 @@ pub(super) enum Look {
     Until(&'static str),
 }
 
+use crate::interop::java::CONSUMER_GROUPS;
 use Look::{All, Exit, NoNumbers, Until};
 
 pub(super) type Table = &'static [(Look, &'static str)];
@@ -40,7 +41,7 @@ const SCRIPTS: [(&str, &str); 22] = [
     ("kafka-console-producer", "org.apache.kafka.tools.ConsoleProducer"),
     ("kafka-console-consumer", "org.apache.kafka.tools.consumer.ConsoleConsumer"),
     ("kafka-producer-perf-test", "org.apache.kafka.tools.ProducerPerformance"),
-    ("kafka-consumer-groups", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"),
+    ("kafka-consumer-groups", CONSUMER_GROUPS),
     ("kafka-share-groups", "org.apache.kafka.tools.consumer.group.ShareGroupCommand"),
     ("kafka-streams-groups", "org.apache.kafka.tools.streams.StreamsGroupCommand"),
     ("kafka-groups", "org.apache.kafka.tools.GroupsCommand"),

@@ -3,7 +3,7 @@
 use super::judge::{self, What};
 use super::member::{Client, Group, Member, Place, Programs, Protocol, Role};
 use super::watch::{Ends, Watch};
-use crate::interop::java::Java;
+use crate::interop::java::{CONSUMER_GROUPS, Java};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -264,8 +264,10 @@ impl<'a> Run<'a> {
     fn described(&self) -> String {
         let server = ["--bootstrap-server", &self.world.bootstrap, "--group", &self.place.group, "--describe"];
         let describe = |what: &[&str]| {
-            let class = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
-            self.world.java.tool(class, "", &[&server[..], what].concat()).map_or_else(|why| why, |said| said.out)
+            self.world
+                .java
+                .tool(CONSUMER_GROUPS, "", &[&server[..], what].concat())
+                .map_or_else(|why| why, |said| said.out)
         };
         describe(&["--state"]) + &describe(&["--members", "--verbose"])
     }
