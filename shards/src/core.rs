@@ -71,8 +71,9 @@ impl<C: Send + 'static> Core<C> {
     }
 
     /// The next bytes are received behind what `buf` holds until it holds `upto` bytes, then delivered as one chunk that owns
-    /// the vector; afterwards normal receiving goes on. Takes memory for `upto` bytes at once. At most one per socket at a
-    /// time; `buf` must not be longer than `upto`.
+    /// the vector; afterwards normal receiving goes on. Takes memory for `upto` bytes at once. Where the vector has capacity
+    /// for more, what is there of the bytes that follow may come in the same chunk. At most one per socket at a time; `buf`
+    /// must not be longer than `upto`.
     pub fn receive_into(&self, socket: SocketId, buf: Vec<u8>, upto: usize) {
         self.shard.sockets.borrow_mut().receive_into(socket, buf, upto);
     }

@@ -37,15 +37,20 @@ impl Sockets {
             receive.armed = Armed::Nothing;
             receive.cancelling = false;
         }
+        let ahead = receive.into.as_mut().map_or(0, |into| std::mem::take(&mut into.ahead));
         if count > 0 {
             match (armed, lent) {
                 (Armed::Multi | Armed::Pooled, Some(buffer)) => receive.held.push_back(Chunk::from_buffer(buffer)),
                 (Armed::Into, None) => {
                     let into = receive.into.as_mut().expect("a receive into a vector has the vector");
-                    assert!(count <= into.missing(), "the kernel receives more than was asked for");
+                    assert!(
+                        count <= into.buf.capacity() - into.buf.len(),
+                        "the kernel receives more than was asked for"
+                    );
                     // SAFETY: the kernel has filled `count` bytes behind the vector's length, inside its capacity: the
-                    // operation was given `missing()` bytes there, reserved in receive_into().
+                    // operation was given no more than was spare there.
                     unsafe { into.buf.set_len(into.buf.len() + count) };
+                    into.may_take_more = false;
                 }
                 (Armed::Heap, None) => {
                     // SAFETY: the kernel has filled `count` bytes of the empty vector, whose capacity it was given.
@@ -62,6 +67,7 @@ impl Sockets {
         } else if !is_harmless(-completion.result, cancelled) {
             self.close(id);
         }
+        self.ahead_left += ahead;
         if !completion.more() {
             self.op_ended(id);
         }
@@ -109,7 +115,7 @@ impl Sockets {
         assert!(socket.receive.into.is_none(), "receive_into while another one is under way");
         assert!(buf.len() <= upto, "receive_into with {} bytes already there, up to {upto}", buf.len());
         buf.reserve_exact(upto - buf.len());
-        let into = Into { buf, upto };
+        let into = Into { may_take_more: buf.capacity() > upto, buf, upto, ahead: 0 };
         let receive = &mut socket.receive;
         let held: usize = receive.held.iter().map(|chunk| chunk.len()).sum();
         if into.missing() >= held + BULK_BYTES {
@@ -149,21 +155,23 @@ impl Sockets {
 
     /// Puts a receive operation into the ring if the socket should have one and has none.
     pub(crate) fn arm(&mut self, id: SocketId) {
-        let (ring, can_lend) = (Rc::clone(&self.ring), self.pool.free() > 0);
+        let (ring, can_lend, ahead_left) = (Rc::clone(&self.ring), self.pool.free() > 0, self.ahead_left);
         let Some(socket) = self.get(id) else { return };
         let receive = &socket.receive;
         if receive.armed != Armed::Nothing || receive.paused || receive.eof || socket.phase == Phase::Closing {
             return;
         }
-        let (armed, entry) = socket.receive_entry(can_lend);
+        let (armed, entry) = socket.receive_entry(can_lend, ahead_left);
         socket.receive.armed = armed;
         socket.in_flight += 1;
         let name = socket.op(Kind::Receive);
+        let ahead = socket.receive.into.as_ref().map_or(0, |into| into.ahead);
         // SAFETY: with Multi and Pooled the entry names no memory but the lent pool, which the driver keeps until nothing is
         // in flight (or leaks). With Into and Heap it names the spare capacity of a vector in this socket: while `armed`
         // says so nobody touches that vector (next_chunk and receive_into look first), and the socket is not removed
         // before its operations have ended; moving the vector does not move its memory.
         unsafe { ring.push(name, entry) };
+        self.ahead_left -= ahead;
     }
 }
 
@@ -178,15 +186,18 @@ fn is_harmless(errno: i32, cancelled: bool) -> bool {
 }
 
 impl Socket {
-    fn receive_entry(&mut self, can_lend: bool) -> (Armed, Entry) {
+    fn receive_entry(&mut self, can_lend: bool, ahead_left: usize) -> (Armed, Entry) {
         let fd = types::Fd(self.fd.as_raw_fd());
         let receive = &mut self.receive;
         match &mut receive.into {
             Some(into) if receive.bulk > 0 && self.phase == Phase::Open && receive.held.is_empty() => {
-                let missing = into.missing().min(1 << 30) as u32;
-                let spare = into.buf.spare_capacity_mut();
-                let entry = opcode::Recv::new(fd, spare.as_mut_ptr().cast(), missing).flags(libc::MSG_WAITALL).build();
-                (Armed::Into, entry)
+                let room = into.buf.capacity() - into.buf.len().max(into.upto);
+                into.ahead = if into.may_take_more { room.min(ahead_left) } else { 0 };
+                // With room for more it takes what is there, without it waits for all.
+                let flags = if into.ahead > 0 { 0 } else { libc::MSG_WAITALL };
+                let len = (into.missing() + into.ahead).min(1 << 30) as u32;
+                let entry = opcode::Recv::new(fd, into.buf.spare_capacity_mut().as_mut_ptr().cast(), len).flags(flags);
+                (Armed::Into, entry.build())
             }
             _ if !can_lend => {
                 receive.heap = Vec::with_capacity(HEAP_BYTES);

@@ -64,12 +64,17 @@ pub(crate) struct Receive {
 
 pub(crate) struct Into {
     pub(crate) buf: Vec<u8>,
+    /// Bytes that are waited for.
     pub(crate) upto: usize,
+    /// The next operation may take what follows too, as far as the vector has room.
+    pub(crate) may_take_more: bool,
+    /// Bytes beyond `upto` that the operation in the ring may take.
+    pub(crate) ahead: usize,
 }
 
 impl Into {
     pub(crate) fn missing(&self) -> usize {
-        self.upto - self.buf.len()
+        self.upto.saturating_sub(self.buf.len())
     }
 }
 

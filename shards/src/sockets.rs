@@ -20,6 +20,10 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long an ending connection may take to send what is queued, to a peer that does not read.
 const DRAIN: Duration = Duration::from_secs(30);
 
+/// Bytes that the receives of a shard may take ahead of what was asked for, together. Those that get no more of it receive
+/// only what was asked for.
+const AHEAD_BYTES_MAX: usize = 16 << 20;
+
 pub(crate) struct Sockets {
     pub(crate) ring: Rc<Ring>,
     pub(crate) pool: Rc<Pool>,
@@ -35,6 +39,8 @@ pub(crate) struct Sockets {
     pub(crate) sent: Vec<SocketId>,
     /// Closed, without operations; to be told and freed.
     pub(crate) ended: Vec<SocketId>,
+    /// What all receives together may still take ahead of what was asked for, in bytes.
+    pub(crate) ahead_left: usize,
     /// Until when connections that are ending may take.
     deadlines: BinaryHeap<Reverse<(Nanos, SocketId)>>,
 }
@@ -57,6 +63,7 @@ impl Sockets {
             ready: Vec::new(),
             sent: Vec::new(),
             ended: Vec::new(),
+            ahead_left: AHEAD_BYTES_MAX,
             deadlines: BinaryHeap::new(),
         }
     }

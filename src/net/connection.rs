@@ -98,9 +98,9 @@ impl Connection {
         if self.backlog.is_empty() && !self.framer.has_input() && !self.is_held() {
             self.framer.feed(chunk);
         } else {
-            // A copy, because the ring's buffers are few and this may stay for as long as a fetch is parked.
+            // A copy of what is borrowed, because the ring's buffers are few and this may stay for as long as a fetch is parked.
             self.backlog_bytes += chunk.len();
-            self.backlog.push_back(if self.framer.is_mid_frame() { chunk } else { Chunk::from(chunk.to_vec()) });
+            self.backlog.push_back(if chunk.is_borrowed() { Chunk::from(chunk.to_vec()) } else { chunk });
         }
     }
 

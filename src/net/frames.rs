@@ -11,6 +11,10 @@ const SMALL_FRAME_BYTES: usize = 8 * 1024;
 const STEP_FIRST_BYTES: usize = 128 * 1024;
 const STEP_MOST_BYTES: usize = 16 * 1024 * 1024;
 
+/// Room behind a large frame for those that follow it: what a client has in flight is received, written and answered
+/// together.
+const AHEAD_BYTES: usize = 256 * 1024;
+
 const SIZE_BYTES: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub(crate) enum FrameError {
 pub(crate) enum Cut {
     /// One whole frame, without its size.
     Frame(Chunk),
-    /// Receive straight into `buf` until it holds `upto` bytes, then give the chunk to [`Framer::feed`].
+    /// Receive straight into `buf` until it holds at least `upto` bytes, then give the chunk to [`Framer::feed`].
     Receive { buf: Vec<u8>, upto: usize },
     /// All input is used up.
     Hungry,
@@ -62,14 +66,6 @@ impl Framer {
     /// Gives back the input that was not cut yet.
     pub(crate) fn take_input(&mut self) -> Option<Chunk> {
         self.input.take()
-    }
-
-    /// True while part of a frame has arrived and the rest has not.
-    pub(crate) fn is_mid_frame(&self) -> bool {
-        match &self.state {
-            State::Gathering(start) => !start.is_empty(),
-            State::Receiving { .. } => true,
-        }
     }
 
     pub(crate) fn next(&mut self) -> Result<Cut, FrameError> {
@@ -135,7 +131,7 @@ impl Framer {
 
     fn receive_large(&mut self, start: &[u8], size: usize) -> Cut {
         let upto = size.min(STEP_FIRST_BYTES.max(start.len() * 2));
-        let mut buf = Vec::with_capacity(upto);
+        let mut buf = Vec::with_capacity(if upto == size { size + AHEAD_BYTES } else { upto });
         buf.extend_from_slice(start);
         self.state = State::Receiving { size };
         Cut::Receive { buf, upto }
@@ -143,9 +139,10 @@ impl Framer {
 
     /// A step of a large frame is complete; another follows, or the frame is whole.
     fn received(&mut self, chunk: Chunk, size: usize) -> Cut {
-        if chunk.len() == size {
+        if chunk.len() >= size {
             self.state = State::Gathering(Vec::new());
-            return Cut::Frame(chunk);
+            self.keep_rest(&chunk, size);
+            return Cut::Frame(chunk.slice(0..size));
         }
         let mut buf = chunk.into_vec();
         let upto = size.min(buf.len() + buf.len().min(STEP_MOST_BYTES));
@@ -183,8 +180,9 @@ mod tests {
         bytes
     }
 
-    /// Delivers `bytes` in pieces of `piece` bytes, as a socket would, and collects the frames.
-    fn cut_all(bytes: &[u8], piece: usize) -> Vec<Vec<u8>> {
+    /// Delivers `bytes` in pieces of `piece` bytes, as a socket would, and collects the frames. A large frame comes with
+    /// `ahead` bytes of what follows it.
+    fn cut_all(bytes: &[u8], piece: usize, ahead: usize) -> Vec<Vec<u8>> {
         let mut framer = Framer::new(1 << 20);
         let mut frames = Vec::new();
         let mut at = 0;
@@ -192,10 +190,11 @@ mod tests {
         while at < bytes.len() {
             let n = piece.min(bytes.len() - at);
             if let Some((mut buf, upto)) = direct.take() {
-                let n = (upto - buf.len()).min(bytes.len() - at);
+                let ahead = ahead.min(buf.capacity() - upto);
+                let n = (upto + ahead - buf.len()).min(bytes.len() - at);
                 buf.extend_from_slice(&bytes[at..at + n]);
                 at += n;
-                assert_eq!(buf.len(), upto);
+                assert!(buf.len() >= upto);
                 framer.feed(Chunk::from(buf));
             } else {
                 framer.feed(Chunk::from(bytes[at..at + n].to_vec()));
@@ -212,18 +211,21 @@ mod tests {
                 }
             }
         }
-        assert!(!framer.is_mid_frame() && !framer.has_input());
+        assert!(matches!(&framer.state, State::Gathering(start) if start.is_empty()) && !framer.has_input());
         frames
     }
 
     #[test]
     fn frames_come_out_whole_however_the_bytes_arrive() {
         let large: Vec<u8> = (0..700_000u32).map(|i| i as u8).collect();
-        let bodies: [&[u8]; 6] = [b"a", b"", &[7; 1000], &large, &[9; 9000], b"end"];
+        let bodies: [&[u8]; 9] =
+            [b"a", b"", &[7; 1000], &large, &[9; 9000], b"between", &[3; 40_000], &large[..100_000], b"end"];
         let bytes = framed(&bodies);
         for piece in [1, 2, 3, 5, 1000, 4096, 16384, bytes.len()] {
-            let frames = cut_all(&bytes, piece);
-            assert_eq!(frames, bodies, "pieces of {piece}");
+            for ahead in [0, 1, 3, 4, 50, 11_000, 60_000, AHEAD_BYTES] {
+                let frames = cut_all(&bytes, piece, ahead);
+                assert_eq!(frames, bodies, "pieces of {piece}, {ahead} bytes ahead");
+            }
         }
     }
 

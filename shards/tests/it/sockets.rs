@@ -56,6 +56,27 @@ fn large_frames_go_straight_into_one_vector() {
 }
 
 #[test]
+fn what_follows_a_large_frame_may_come_with_it() {
+    let server = Server::start(Setup::default());
+    // More connections than may all receive ahead at a time.
+    let mut clients: Vec<_> = (0..24).map(|_| server.connect()).collect();
+    let payloads: Vec<Vec<u8>> = (0..20).map(|seed| pattern(40_000 + 7_001 * seed, seed)).collect();
+    let all: Vec<u8> = payloads.iter().flat_map(|payload| frame(b'e', payload)).collect();
+    std::thread::scope(|scope| {
+        for client in &mut clients {
+            let mut writer = client.stream.try_clone().unwrap();
+            let all = &all;
+            scope.spawn(move || writer.write_all(all).unwrap());
+        }
+        for client in &mut clients {
+            for payload in &payloads {
+                assert!(client.receive() == *payload);
+            }
+        }
+    });
+}
+
+#[test]
 fn a_frame_may_come_byte_by_byte() {
     let server = Server::start(Setup::default());
     let mut client = server.connect();
