@@ -14,6 +14,9 @@ use crate::buffers::Pool;
 
 const SUBMISSIONS: u32 = 512;
 const COMPLETIONS: u32 = 4096;
+/// Threads of the kernel for what a ring can't do without waiting, syncs above all: those that wait at the same time share
+/// the device's flushes. Left alone a thread has as many as the first ring it made has entries, here an executor's two.
+const WORKERS_MAX: u32 = 16;
 
 /// The one group of provided buffers.
 pub(crate) const BUFFER_GROUP: u16 = 0;
@@ -103,6 +106,8 @@ pub(crate) struct Ring {
 impl Ring {
     pub(crate) fn new() -> io::Result<Rc<Self>> {
         let uring = build(SUBMISSIONS, COMPLETIONS)?;
+        // Where it is refused, syncs are slower.
+        let _ = uring.submitter().register_iowq_max_workers(&mut [WORKERS_MAX, 0]);
         let mut wait_flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
         if uring.params().is_feature_no_iowait() {
             wait_flags |= EnterFlags::NO_IOWAIT;
@@ -295,6 +300,16 @@ mod tests {
             assert_eq!(OpName::from_user_data(name.to_user_data()), name);
         }
         assert!(OpName::new(Kind::File, 0x01_00_00_05, 0).has_tag(5));
+    }
+
+    #[test]
+    fn syncs_have_workers_enough() {
+        // As an executor's ring does, which is there first.
+        let _small = IoUring::new(2).unwrap();
+        let ring = Ring::new().unwrap();
+        let mut most = [0, 0];
+        ring.uring.borrow().submitter().register_iowq_max_workers(&mut most).unwrap();
+        assert_eq!(most[0], WORKERS_MAX);
     }
 
     #[test]

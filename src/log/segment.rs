@@ -298,10 +298,13 @@ impl Segment {
         log + usize::from(self.offsets.has_open_file()) + usize::from(self.times.has_open_file())
     }
 
+    pub(crate) fn open_log(&self) -> Option<File> {
+        self.file.borrow().clone()
+    }
+
     /// Its files that are open, as those are that were written to.
     pub(crate) fn open_files(&self) -> Vec<File> {
-        let log = self.file.borrow().clone();
-        log.into_iter().chain(self.offsets.open_file()).chain(self.times.open_file()).collect()
+        self.open_log().into_iter().chain(self.offsets.open_file()).chain(self.times.open_file()).collect()
     }
 
     /// What has to be synced so that all of its bytes, and with `closed` its indexes, are durable.

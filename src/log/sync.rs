@@ -56,14 +56,18 @@ impl Unsynced {
 }
 
 impl Log {
-    /// Files that hold anything not synced yet below the log end: of the active segment the `.log`, of others the indexes
-    /// too, snapshots, and the directory.
+    /// Files that hold anything not synced yet below the log end: of the active segment the `.log` (its indexes are built
+    /// anew after a crash), of others the indexes too, snapshots, and the directory.
     ///
     /// The shell syncs all of them, then calls [`synced`](Self::synced) with the log end offset of this moment. A failed
     /// sync is never tried again: the log has to go offline.
     pub fn sync_targets(&self) -> Vec<File> {
-        let unsynced = self.segments().filter(|segment| segment.is_unsynced());
-        unsynced.flat_map(Segment::open_files).chain(self.side_targets()).collect()
+        let active = if self.active.is_unsynced() { self.active.open_log() } else { None };
+        self.closed_targets().chain(active).chain(self.side_targets()).collect()
+    }
+
+    fn closed_targets(&self) -> impl Iterator<Item = File> {
+        self.closed.iter().filter(|segment| segment.is_unsynced()).flat_map(Segment::open_files)
     }
 
     /// As [`sync_targets`](Self::sync_targets), but only for segments that take no more, to the offset where they end:
@@ -153,7 +157,7 @@ impl Log {
             segment.finish().map_err(LogError::io("finish index of", segment.path()))?;
         }
         if !shares_file_system(&self.dir) {
-            for file in self.sync_targets() {
+            for file in self.closed_targets().chain(self.active.open_files()).chain(self.side_targets()) {
                 file.sync_all().map_err(LogError::io("sync", file.path()))?;
             }
         }
@@ -211,6 +215,26 @@ mod tests {
         assert_eq!(names(&log.sync_targets()), [&["00000000000000000002.log"][..], &beside].concat());
         log.synced(3);
         assert_eq!((log.recovery_point(), log.sync_targets().len()), (3, 0));
+    }
+
+    #[test]
+    fn indexes_are_synced_when_their_segment_takes_no_more() {
+        let dir = TempDir::new();
+        let config = TopicConfig { index_interval_bytes: 1, ..TopicConfig::default() };
+        let mut log = create(&dir.path().join("t-0"), &config);
+        while log.active.open_count() < 3 {
+            let timestamp = log.next_offset();
+            append(&mut log, batch(&[timestamp], 50));
+        }
+        assert_eq!(names(&log.sync_targets()), ["00000000000000000000.log"], "a flush waits for one file");
+        log.synced(log.log_end_offset());
+        log.rest();
+        assert_eq!(log.active.open_count(), 0);
+        log.set_config(&TopicConfig { segment_bytes: log.size_bytes() as u32, ..config });
+        assert!(append(&mut log, batch(&[0], 50)).rolled.is_some());
+        let rolled = log.rolled_targets().unwrap();
+        let indexes = ["00000000000000000000.index", "00000000000000000000.timeindex"];
+        assert_eq!(names(&rolled.files), [&indexes[..], &["t-0"]].concat(), "also what was written before it rested");
     }
 
     #[test]
