@@ -9,9 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nix::fcntl::{FallocateFlags, fallocate};
-use nix::sys::statfs::{EXT4_SUPER_MAGIC, fstatfs};
-
 /// An open file and its path. Clones share one descriptor (it closes with the last clone) and may go to other shards:
 /// the one thing that shards share. All methods here are plain system calls made on the spot.
 #[derive(Clone)]
@@ -76,18 +73,6 @@ impl File {
 
     pub fn set_len(&self, len: u64) -> io::Result<()> {
         self.inner.file.set_len(len)
-    }
-
-    /// Sets blocks aside for bytes that will be written there, without a change of the file's length (`fallocate`). What is
-    /// left of them behind the end goes with `set_len`.
-    ///
-    /// Errors: `Unsupported` on file systems that gain nothing by it, which are all but ext4; `StorageFull`.
-    pub fn set_aside(&self, position: u64, len: u64) -> io::Result<()> {
-        if fstatfs(&self.inner.file)?.filesystem_type() != EXT4_SUPER_MAGIC {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
-        let (position, len) = (position as libc::off_t, len as libc::off_t);
-        Ok(fallocate(&self.inner.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, position, len)?)
     }
 
     /// `fdatasync`, on the spot: stalls the caller. Inside a shard use `Files::sync_data`.

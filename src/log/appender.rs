@@ -191,9 +191,6 @@ impl Log {
         let mut flush = Flush::Nothing;
         while let Some(write) = self.appends.writes.pop_front() {
             let Write { file, position, parts, landing } = write;
-            if landing.segment == self.active.base() {
-                self.active.make_room(&file, landing.position, u64::from(self.config.segment_bytes));
-            }
             match files.append(&file, position, parts, token) {
                 None => {
                     self.appends.in_flight = Some(landing);

@@ -6,7 +6,7 @@
 //!
 //! - [`Log::open`] loads (`load`) and after a crash checks and mends (`recovery`)
 //! - `appender`: stage, flush, written; `roll`: when a segment is full; `segment`, `index`: what a segment is made of
-//! - `room`: blocks ahead of the end; `write_back`: having the kernel write early; `truncate`: taking the end back
+//! - `write_back`: having the kernel write early; `truncate`: taking the end back
 //! - `reader`: offset -> file, position, length; `lookup`: timestamp -> offset; `walk`: over the batches of a file
 //! - [`compaction`]: of each key the last record stays: `.cleaned` files beside closed segments, then `.swap`, then their
 //!   names; `load` finishes or undoes what a crash left of that
@@ -38,7 +38,6 @@ mod recovery_tests;
 pub(crate) mod replace;
 mod retention;
 mod roll;
-mod room;
 mod segment;
 pub mod snapshots;
 mod sync;

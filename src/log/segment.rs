@@ -12,7 +12,6 @@ use shards::File;
 use super::error::{LogError, ReadError};
 use super::index::{OffsetIndex, TimeIndex};
 use super::names::{self, INDEX, LOG, TIME_INDEX, offset_file};
-use super::room::{self, Room};
 use super::walk::{HeaderWalk, Located, read_error};
 
 /// Bytes read at once while looking for a batch.
@@ -46,7 +45,6 @@ pub(crate) struct Segment {
     unsynced: Cell<bool>,
     /// Its index files are not in their final state.
     unfinished: bool,
-    room: Room,
 }
 
 /// What the files of a segment say without its batches being read.
@@ -75,9 +73,7 @@ impl Segment {
     /// A segment found in the directory. Indexes are believed if their form is right, as Kafka does.
     pub(crate) fn load(dir: &Rc<Path>, base: i64) -> Result<Loaded, LogError> {
         let path = offset_file(dir, base, LOG);
-        let metadata = fs::metadata(&path).map_err(LogError::io("open segment", &path))?;
-        let size = metadata.len();
-        room::give_back_left_over(&path, &metadata);
+        let size = fs::metadata(&path).map_err(LogError::io("open segment", &path))?.len();
         let offsets = index_entries(&offset_file(dir, base, INDEX), OffsetIndex::ENTRY_SIZE)?;
         let times = index_entries(&offset_file(dir, base, TIME_INDEX), TimeIndex::ENTRY_SIZE)?;
         let (Some(offsets), Some(times)) = (offsets, times) else {
@@ -110,7 +106,6 @@ impl Segment {
             bytes_since_entry: 0,
             unsynced: Cell::new(false),
             unfinished: false,
-            room: Room::default(),
         })
     }
 
@@ -224,11 +219,6 @@ impl Segment {
         self.created_ms.get_or_insert(now_ms);
     }
 
-    /// Before a write up to `end`: a segment of up to `most` bytes gets blocks in large pieces.
-    pub(crate) fn make_room(&mut self, file: &File, end: u64, most: u64) {
-        self.room.extend(file, end, most);
-    }
-
     /// The bytes up to `position` are in the file. Index entries follow, some at a time.
     pub(crate) fn landed(&mut self, position: u64) -> io::Result<()> {
         self.written = position;
@@ -236,10 +226,9 @@ impl Segment {
         self.times.write_some()
     }
 
-    /// Brings the files to their final state; the time index ends with the largest timestamp. They have to be synced then,
-    /// also where all batches were before.
+    /// Brings the index files to their final state; the time index ends with the largest timestamp. They have to be synced
+    /// then, also where all batches were before.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.give_back_room()?;
         self.times.push(self.max_timestamp.0, self.max_timestamp.1);
         self.times.finish()?;
         self.offsets.finish()?;
@@ -247,11 +236,6 @@ impl Segment {
             self.unsynced.set(true);
         }
         Ok(())
-    }
-
-    fn give_back_room(&mut self) -> io::Result<()> {
-        let mut room = std::mem::take(&mut self.room);
-        room.give_back(|| self.file(), self.written)
     }
 
     pub(crate) fn is_unfinished(&self) -> bool {
@@ -267,7 +251,6 @@ impl Segment {
     /// For the active segment: as [`rest`](Self::rest), once the index files have what memory has. They need no sync: after
     /// a crash they are built anew.
     pub(crate) fn rest_active(&mut self) -> io::Result<()> {
-        self.give_back_room()?;
         self.offsets.write_all()?;
         self.times.write_all()?;
         self.rest();
@@ -287,7 +270,6 @@ impl Segment {
     pub(crate) fn relocate(&mut self, dir: &Rc<Path>) {
         self.dir = Rc::clone(dir);
         *self.file.get_mut() = None;
-        self.room = Room::default();
         self.offsets.relocate(offset_file(dir, self.base, INDEX));
         self.times.relocate(offset_file(dir, self.base, TIME_INDEX));
         self.unsynced.set(false);
@@ -399,7 +381,6 @@ impl Segment {
         let file = self.file().map_err(LogError::io("open segment", &path))?;
         file.set_len(position).map_err(LogError::io("truncate", &path))?;
         (self.size, self.written, self.next_offset) = (position, position, offset);
-        self.room = Room::default();
         self.bytes_since_entry = 0;
         if position == 0 {
             (self.first_timestamp, self.created_ms) = (None, None);
