@@ -87,9 +87,10 @@ impl Shard {
     }
 
     fn read(&self, from: ShardId, read: Read) {
-        let result = self.partitions.read(from, &read);
-        let done = ReadDone { fetch: read.fetch, item: read.item, result };
-        self.core.call(from, Lane::Reply, Call::ReadDone(Box::new(done)));
+        if let Some(result) = self.partitions.read(from, &read) {
+            let done = ReadDone { fetch: read.fetch, item: read.item, result };
+            self.core.call(from, Lane::Reply, Call::ReadDone(Box::new(done)));
+        }
     }
 
     fn ask_group(&self, from: ShardId, question: GroupAsk) {
@@ -119,6 +120,8 @@ impl Shard {
             Effect::Appended { to, appended } => self.core.call(to, Lane::Reply, Call::Appended(appended)),
             Effect::Grew { to, fetch, bytes } if to == here => self.api.grew(fetch, bytes),
             Effect::Grew { to, fetch, bytes } => self.core.call(to, Lane::Reply, Call::Grew { fetch, bytes }),
+            Effect::Read { to, done } if to == here => self.api.read_done(done),
+            Effect::Read { to, done } => self.core.call(to, Lane::Reply, Call::ReadDone(Box::new(done))),
             Effect::Kept { partition, batch, result } => self.groups.kept(partition, batch, result),
         }
     }

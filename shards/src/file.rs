@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::at_once;
+
 /// An open file and its path. Clones share one descriptor (it closes with the last clone) and may go to other shards:
 /// the one thing that shards share. All methods here are plain system calls made on the spot.
 #[derive(Clone)]
@@ -52,11 +54,24 @@ impl File {
 
     /// One read; 0 at the end of the file.
     pub fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        self.inner.file.read_at(buf, position)
+        if at_once::is_asked_for() {
+            at_once::read(self, buf, position)
+        } else {
+            self.inner.file.read_at(buf, position)
+        }
     }
 
-    pub fn read_exact_at(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
-        self.inner.file.read_exact_at(buf, position)
+    /// Errors: `UnexpectedEof` where the file ends before.
+    pub fn read_exact_at(&self, mut buf: &mut [u8], mut position: u64) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.read_at(buf, position) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => (buf, position) = (&mut buf[count..], position + count as u64),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     pub fn write_all_at(&self, buf: &[u8], position: u64) -> io::Result<()> {

@@ -6,6 +6,7 @@
 //! Files: [`Files`], [`File`]. Other shards: mesh.rs, shared.rs.
 
 pub mod admission;
+mod at_once;
 mod buffers;
 mod chunk;
 mod clock;
@@ -36,6 +37,7 @@ mod tasks;
 pub mod topology;
 mod workers;
 
+pub use crate::at_once::{Cold, at_once};
 pub use crate::chunk::Chunk;
 pub use crate::core::Core;
 pub use crate::counters::Counters;

@@ -5,6 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::file::File;
@@ -74,6 +75,18 @@ pub(crate) fn read_up_to(file: &File, position: u64, len: usize) -> io::Result<V
     }
     buf.truncate(filled);
     Ok(buf)
+}
+
+/// One read of bytes that are in memory; `WouldBlock` where they are not. A file system that can't tell is read as ever.
+pub(crate) fn read_now(file: &File, buf: &mut [u8], position: u64) -> io::Result<usize> {
+    let piece = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+    let offset = position as libc::off_t;
+    // SAFETY: one piece, a buffer that is borrowed through the call.
+    let read = retry(|| unsafe { libc::preadv2(file.as_raw_fd(), &piece, 1, offset, libc::RWF_NOWAIT) });
+    match read {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => file.std().read_at(buf, position),
+        read => read,
+    }
 }
 
 /// Exactly `len` bytes from `position`, if they can be had without waiting.
@@ -294,7 +307,7 @@ pub(crate) fn takes_nowait_writes(file: &std::fs::File) -> bool {
     let page = [0u8; PAGE as usize];
     // With a page there already, nothing has to be allocated and so nothing to be waited for. Still a single write may meet
     // a lock; a file system that cannot do it says so every time.
-    let _ = std::os::unix::fs::FileExt::write_at(file, &page, 0);
+    let _ = FileExt::write_at(file, &page, 0);
     let piece = libc::iovec { iov_base: page.as_ptr().cast_mut().cast(), iov_len: page.len() };
     (0..10).any(|_| {
         // SAFETY: one piece, alive through the call, which only reads it.

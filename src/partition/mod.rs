@@ -29,7 +29,7 @@ use state::epochs::LeaderEpochs;
 use state::partition::PartitionState;
 use state::producer::ProducerTable;
 
-use crate::calls::{Acks, AppendDone, AppendError, Appended, PartitionId, Ticket};
+use crate::calls::{Acks, AppendDone, AppendError, Appended, PartitionId, ReadDone, Ticket};
 use crate::config::topic::TopicConfig;
 use crate::log::Log;
 use compact::Compaction;
@@ -83,6 +83,11 @@ pub enum Effect {
         to: ShardId,
         fetch: Ticket,
         bytes: u64,
+    },
+    /// A read that had to wait for the disk.
+    Read {
+        to: ShardId,
+        done: ReadDone,
     },
     /// A batch that the coordinator on this partition had appended is safe, or never will be.
     Kept {

@@ -16,7 +16,7 @@ use super::keep::Due;
 use super::rest::Resting;
 use super::settle::Next;
 use super::{Effect, LogDirs, Partition};
-use crate::calls::{AppendError, Call, PartitionId, Read, ReadError, ReadResult, Ticket};
+use crate::calls::{AppendError, Call, PartitionId, ReadError, Ticket};
 use crate::config::{Cordoned, Dynamic};
 use crate::log::Doomed;
 
@@ -108,25 +108,6 @@ impl Partitions {
             table.dirty.push(place);
         }
         Ok(taken)
-    }
-
-    /// Plans a read; with `read.watch` the fetch hears when the partition grows after this.
-    pub fn read(self: &Rc<Self>, from: ShardId, read: &Read) -> Result<ReadResult, ReadError> {
-        self.make_room();
-        self.keep_room();
-        let mut table = self.table.borrow_mut();
-        let Some(place) = table.by_id.get(&read.partition).copied() else { return Err(table.absent(&read.partition)) };
-        let partition = table.get_mut(place).ok_or(ReadError::UnknownPartition)?;
-        partition.used_at = self.core.now();
-        let result = partition.read(&read.spec);
-        if read.watch {
-            partition.watch(from, read.fetch);
-            let watched = table.watched.entry((from, read.fetch.index)).or_default();
-            if !watched.contains(&place) {
-                watched.push(place);
-            }
-        }
-        result
     }
 
     /// Tells `fetch` of `shard` when the partition grows.
@@ -229,6 +210,14 @@ impl Partitions {
 impl Table {
     pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Partition> {
         self.places.get_mut(place.0)?.as_deref_mut()
+    }
+
+    /// The fetch of another shard watches the partition there, until it is over.
+    pub(super) fn note_watched(&mut self, from: ShardId, fetch: Ticket, place: Place) {
+        let watched = self.watched.entry((from, fetch.index)).or_default();
+        if !watched.contains(&place) {
+            watched.push(place);
+        }
     }
 
     pub(super) fn set_offline(&mut self, id: PartitionId) {

@@ -1,19 +1,80 @@
 //! What a reader may see of a partition: plans for fetches, offsets by time, ends of leader epochs.
 
 use std::io::ErrorKind;
+use std::rc::Rc;
 
-use shards::ShardId;
+use shards::{Cold, Nanos, ShardId, at_once};
 use state::partition::EpochError;
 
-use super::{Partition, Watch};
+use super::{Effect, Partition, Partitions, Watch};
 use crate::calls::{
-    EpochSpec, FileRange, FoundOffset, OffsetTarget, OffsetsSpec, ReadError, ReadResult, ReadSpec, Ticket,
+    EpochSpec, FileRange, FoundOffset, OffsetTarget, OffsetsSpec, Read, ReadDone, ReadError, ReadResult, ReadSpec,
+    Ticket,
 };
 use crate::log::ReadError as LogReadError;
 
+/// How often a look-up that met cold bytes is tried again once they were read. Each try gets further; the last one waits.
+const TRIES: usize = 8;
+/// Bytes read from where it met them: the kernel reads ahead from there.
+const WARMED_BYTES: usize = 64 * 1024;
+
+impl Partitions {
+    /// Plans a read; with `read.watch` the fetch hears when the partition grows after this. `None`: what it takes to find
+    /// the records is not in memory; `Effect::Read` follows.
+    pub fn read(self: &Rc<Self>, from: ShardId, read: &Read) -> Option<Result<ReadResult, ReadError>> {
+        self.make_room();
+        self.keep_room();
+        let place = self.place(&read.partition);
+        let looked = self.with(&read.partition, |partition| {
+            if read.watch {
+                partition.watch(from, read.fetch);
+            }
+            at_once(|| partition.read(&read.spec))
+        });
+        if let (true, Some(place)) = (read.watch, place) {
+            self.table.borrow_mut().note_watched(from, read.fetch, place);
+        }
+        match looked {
+            None => Some(Err(self.table.borrow().absent(&read.partition))),
+            Some(Ok(result)) => Some(result),
+            Some(Err(cold)) => {
+                self.read_when_warm(from, *read, cold);
+                None
+            }
+        }
+    }
+
+    /// Has what is cold read by the ring, so that the shard need not wait for it, and looks again.
+    fn read_when_warm(self: &Rc<Self>, to: ShardId, read: Read, mut cold: Cold) {
+        let partitions = Rc::clone(self);
+        self.core.spawn(async move {
+            let mut result = None;
+            for _ in 0..TRIES {
+                // If that fails, the look-up will say so.
+                let _ = partitions.files.read(&cold.file, cold.position, WARMED_BYTES).await;
+                match partitions.with(&read.partition, |partition| at_once(|| partition.read(&read.spec))) {
+                    Some(Err(still)) => cold = still,
+                    Some(Ok(found)) => {
+                        result = Some(found);
+                        break;
+                    }
+                    None => break,
+                }
+            }
+            let waiting = || partitions.with(&read.partition, |partition| partition.read(&read.spec));
+            let result = result.or_else(waiting);
+            let result = result.unwrap_or_else(|| Err(partitions.table.borrow().absent(&read.partition)));
+            let done = ReadDone { fetch: read.fetch, item: read.item, result };
+            partitions.effects.borrow_mut().push(Effect::Read { to, done });
+            // Effects are carried out in settle, which may be far off on an idle shard.
+            partitions.core.wake_at(Nanos(0));
+        });
+    }
+}
+
 impl Partition {
     /// Plans one partition of a fetch: which bytes of which file. The bytes themselves are not touched.
-    pub fn read(&self, spec: &ReadSpec) -> Result<ReadResult, ReadError> {
+    fn read(&self, spec: &ReadSpec) -> Result<ReadResult, ReadError> {
         self.check_epoch(spec.current_leader_epoch)?;
         let mut result = ReadResult {
             high_watermark: self.state.high_watermark(),
@@ -41,6 +102,8 @@ impl Partition {
                 let (log_start_offset, high_watermark) = (result.log_start_offset, result.high_watermark);
                 return Err(ReadError::OutOfRange { log_start_offset, high_watermark });
             }
+            // Cold: looked up again when it is not.
+            Err(LogReadError::Io { error, .. }) if error.kind() == ErrorKind::WouldBlock => return Ok(result),
             Err(error) => return Err(self.read_failed(&error)),
         };
         result.data = (plan.len > 0).then_some(FileRange { file: plan.file, position: plan.position, len: plan.len });

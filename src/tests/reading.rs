@@ -1,5 +1,9 @@
 //! Fetch and ListOffsets with numbers from the edge.
 
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
 use crate::batches::Batch;
 use crate::broker::Broker;
 use crate::raw::{self, Answer, Bytes};
@@ -49,6 +53,47 @@ fn with_records(broker: &Broker) -> String {
         broker.connect().call(raw::PRODUCE, 8, &body).answer("Produce");
     }
     topic
+}
+
+/// Takes the pages of all segments and indexes of a topic out of the page cache.
+fn make_cold(broker: &Broker, topic: &str) {
+    let is_of_topic = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(topic));
+    let directories = fs::read_dir(broker.dir().join("data")).unwrap().map(|entry| entry.unwrap().path());
+    let directories: Vec<PathBuf> = directories.filter(is_of_topic).collect();
+    assert!(!directories.is_empty());
+    for directory in directories {
+        for file in fs::read_dir(directory).unwrap() {
+            let of = format!("of={}", file.unwrap().path().display());
+            let options = ["oflag=nocache", "conv=notrunc,fdatasync", "count=0", "status=none"];
+            assert!(Command::new("dd").arg(of).args(options).status().unwrap().success());
+        }
+    }
+}
+
+#[test]
+fn what_is_not_in_memory_is_found_and_read() {
+    const PARTITIONS: i32 = 4;
+    let broker = Broker::with(&["log.index.interval.bytes=100"]);
+    let topic = topics::create(&broker, PARTITIONS);
+    let records = Batch::sound().bytes();
+    let mut connection = broker.connect();
+    for partition in (0..PARTITIONS).cycle().take(400) {
+        let place = Bytes::new().i16(-1).i16(-1).i32(10_000).i32(1).string(&topic).i32(1).i32(partition);
+        connection.call(raw::PRODUCE, 8, &place.i32(records.len() as i32).raw(&records)).answer("Produce");
+    }
+    // The newest batches are remembered until then.
+    let broker = broker.restarted();
+    let mut connection = broker.connect();
+    let one = records.len() as i32;
+    for (offset, max_wait_ms) in [(0, 0), (50, 100), (99, 0), (100, 0)] {
+        make_cold(&broker, &topic);
+        for partition in 0..PARTITIONS {
+            let (max_bytes, partition_max_bytes) = (1 << 20, 1 << 20);
+            let fetch = Fetch { topic: &topic, partition, offset, max_wait_ms, max_bytes, partition_max_bytes };
+            let found = fetched(&connection.call(raw::FETCH, 4, &fetch.body()).answer("Fetch"));
+            assert_eq!(found, (NONE, (100 - offset as i32) * one), "offset {offset} of partition {partition}");
+        }
+    }
 }
 
 #[test]

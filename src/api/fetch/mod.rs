@@ -196,7 +196,8 @@ fn look(api: &Api, ticket: Ticket) {
         let mut read = Read { fetch: ticket, item: index as u32, partition: item.partition(), spec, watch: false };
         match place {
             Place::Here => {
-                item.result = Some(api.partitions.read(api.core.id(), &read));
+                item.result = api.partitions.read(api.core.id(), &read);
+                pending.missing += u32::from(item.result.is_none());
                 left = left.saturating_sub(item.bytes());
                 found |= item.bytes() > 0;
             }
