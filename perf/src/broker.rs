@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
@@ -42,9 +43,26 @@ impl FromStr for Kind {
     }
 }
 
-/// A directory and a port of its own for one broker; removed when dropped.
+/// Directories of very many files. ext4 without a journal looks at each inode that was deleted in the last minutes before it
+/// gives out another: removed at once they would make the next broker create its partitions in minutes instead of seconds.
+static REMOVED_LATER: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Held while brokers are measured; removes what was left for later.
+pub(crate) struct Leftovers;
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        for dir in REMOVED_LATER.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = fs::remove_dir_all(dir);
+        }
+    }
+}
+
+/// A directory and a port of its own for one broker; removed when dropped, or with the [`Leftovers`].
 pub(crate) struct Home {
     dir: PathBuf,
+    /// It will have very many files.
+    pub(crate) is_crowded: bool,
     pub(crate) address: String,
 }
 
@@ -56,7 +74,7 @@ impl Home {
         let dir = parent.join(format!("perf-{}-{number}-{name}", std::process::id()));
         fs::create_dir_all(&dir).doing("create the broker's directory")?;
         let (port, controller_port) = free_ports()?;
-        let home = Home { dir, address: format!("127.0.0.1:{port}") };
+        let home = Home { dir, is_crowded: false, address: format!("127.0.0.1:{port}") };
         let properties = PROPERTIES
             .replace("{dir}", &home.data().display().to_string())
             .replace("{port}", &port.to_string())
@@ -80,6 +98,10 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
+        if self.is_crowded {
+            let dir = std::mem::take(&mut self.dir);
+            return REMOVED_LATER.lock().unwrap_or_else(PoisonError::into_inner).push(dir);
+        }
         // Nothing more can be done about a directory that does not go away.
         let _ = fs::remove_dir_all(&self.dir);
     }
@@ -192,7 +214,7 @@ impl Broker {
     fn ended(mut self) -> Result<Home, Failure> {
         self.child.wait().doing("wait for the broker's end")?;
         // The home outlives its broker: take it out before the drop that would remove it.
-        let nowhere = Home { dir: PathBuf::from("/nonexistent/perf"), address: String::new() };
+        let nowhere = Home { dir: PathBuf::from("/nonexistent/perf"), is_crowded: false, address: String::new() };
         Ok(std::mem::replace(&mut self.home, nowhere))
     }
 

@@ -30,7 +30,9 @@ pub(crate) fn idle_once(
     shape: &Shape,
     time: Duration,
 ) -> Result<Value, Failure> {
-    let mut broker = Broker::start(kind, Home::create(dir, &kind.name, "")?, place)?;
+    let mut home = Home::create(dir, &kind.name, "")?;
+    home.is_crowded = true;
+    let mut broker = Broker::start(kind, home, place)?;
     broker.wait_ready(START_MAX)?;
     let address = broker.home.address.clone();
     create(&mut broker, &address, shape.partitions)?;
@@ -63,7 +65,9 @@ pub(crate) fn many_partitions_once(
     dir: &Path,
     partitions: usize,
 ) -> Result<Value, Failure> {
-    let mut broker = Broker::start(kind, Home::create(dir, &kind.name, "")?, place)?;
+    let mut home = Home::create(dir, &kind.name, "")?;
+    home.is_crowded = true;
+    let mut broker = Broker::start(kind, home, place)?;
     broker.wait_ready(START_MAX)?;
     let address = broker.home.address.clone();
     let begin = Instant::now();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::broker::{Broker, Home, Kind, Place};
+use crate::broker::{Broker, Home, Kind, Leftovers, Place};
 use crate::failure::Failure;
 use crate::goal::NULL;
 use crate::lifecycle;
@@ -98,7 +98,7 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let _group = Autogroup::nice(args.nice);
+    let (_group, _leftovers) = (Autogroup::nice(args.nice), Leftovers);
     let scenarios = Scenario::select(&args.scenarios_dir, &args.scenarios)?;
     let record = Record::create(args, &scenarios)?;
     let built_s = std::env::var("PERF_BUILD_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(0.0);

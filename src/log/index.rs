@@ -75,6 +75,13 @@ impl<const N: usize> Entries<N> {
         if self.hot_start == 0 || self.hot.first().is_some_and(&before) {
             return Ok(self.hot_start + self.hot.partition_point(before));
         }
+        // Readers go forward: mostly it is the page read last.
+        if let Some((page, entries)) = &*self.page.borrow()
+            && entries.first().is_some_and(&before)
+            && entries.last().is_some_and(|last| !before(last))
+        {
+            return Ok(page * PAGE_ENTRIES + entries.partition_point(before));
+        }
         let (mut low, mut high) = (0, self.hot_start.div_ceil(PAGE_ENTRIES));
         // The first page that does not begin with an entry before the target; the target lies in the one before it.
         while low < high {
