@@ -141,7 +141,8 @@ impl Log {
         let segment = self.active.base();
         let position = self.active.size();
         if self.appends.writes.back().is_none_or(|write| write.landing.segment != segment) {
-            let file = self.active.file().map_err(LogError::io("open segment", self.active.path()))?;
+            let failed = |error| LogError::io("open segment", self.active.path())(error);
+            let file = self.active.file().map_err(failed)?;
             let landing = Landing { segment, position, offset: base_offset };
             self.appends.writes.push_back(Write { file, position, parts: Vec::new(), landing });
         }

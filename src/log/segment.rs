@@ -412,13 +412,11 @@ impl Segment {
     }
 
     fn open_error(&self) -> impl FnOnce(io::Error) -> ReadError {
-        let path = self.path();
-        move |error| ReadError::Io { path, position: 0, error }
+        |error| ReadError::Io { path: self.path(), position: 0, error }
     }
 
     pub(crate) fn index_error(&self) -> impl FnOnce(io::Error) -> ReadError {
-        let path = self.offsets.path().to_path_buf();
-        move |error| ReadError::Io { path, position: 0, error }
+        |error| ReadError::Io { path: self.offsets.path().to_path_buf(), position: 0, error }
     }
 
     /// Reads the whole batch at `located`.

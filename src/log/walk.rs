@@ -83,8 +83,7 @@ impl HeaderWalk {
 }
 
 pub(crate) fn read_error(file: &File, position: u64) -> impl FnOnce(io::Error) -> ReadError {
-    let path = file.path().to_path_buf();
-    move |error| ReadError::Io { path, position, error }
+    move |error| ReadError::Io { path: file.path().to_path_buf(), position, error }
 }
 
 /// Fills `buffer` from `position`; less only at the end of the file.
