@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
@@ -51,28 +50,9 @@ pub fn sync_file_system(within: &File) -> io::Result<()> {
 
 /// Bytes of files that wait in memory to be written to some device; 0 where nobody can tell.
 pub fn dirty_bytes() -> u64 {
-    dirty_and_available().0
-}
-
-/// Dirty and available memory, in bytes.
-fn dirty_and_available() -> (u64, u64) {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = |line: &str| line.trim_end_matches("kB").trim().parse::<u64>().ok();
-    let bytes = |name: &str| text.lines().find_map(|line| line.strip_prefix(name).and_then(kib)).unwrap_or(0) * 1024;
-    (bytes("Dirty:"), bytes("MemAvailable:"))
-}
-
-/// How many bytes wait when the kernel begins to write by itself (`vm.dirty_background_*`); 0 where nobody can tell.
-pub fn dirty_bytes_background() -> u64 {
-    static MOST: OnceLock<u64> = OnceLock::new();
-    *MOST.get_or_init(|| {
-        let number = |name: &str| {
-            let text = std::fs::read_to_string(format!("/proc/sys/vm/dirty_background_{name}")).unwrap_or_default();
-            text.trim().parse::<u64>().unwrap_or(0)
-        };
-        let (_, available) = dirty_and_available();
-        if number("bytes") > 0 { number("bytes") } else { available / 100 * number("ratio") }
-    })
+    let kib = |line: &str| line.strip_prefix("Dirty:")?.trim_end_matches("kB").trim().parse::<u64>().ok();
+    text.lines().find_map(kib).unwrap_or(0) * 1024
 }
 
 /// Raises how many files this process may have open to all that it may ask for, and returns that.
@@ -100,7 +80,6 @@ mod tests {
     fn what_is_dirty_is_known() {
         // Whole pages, and less than there is memory anywhere.
         assert!(super::dirty_bytes().is_multiple_of(4096) && super::dirty_bytes() < 1 << 50);
-        assert!((1..1 << 50).contains(&super::dirty_bytes_background()));
     }
 
     #[test]

@@ -44,8 +44,7 @@ pub use crate::counters::Counters;
 pub use crate::file::File;
 pub use crate::files::{Files, WriteMode};
 pub use crate::host::{
-    DESCRIPTOR_HELP, StopSignals, dirty_bytes, dirty_bytes_background, disk_space, is_descriptor_shortage,
-    raise_open_files, sync_file_system,
+    DESCRIPTOR_HELP, StopSignals, dirty_bytes, disk_space, is_descriptor_shortage, raise_open_files, sync_file_system,
 };
 pub use crate::ids::{Nanos, ShardId, SocketId};
 pub use crate::run::{Plan, Running, Stopper, fatal, run};

@@ -1,6 +1,7 @@
 //! Early write-back: where much waits to be written, the kernel is asked to begin with it, a little at a time. Left alone
 //! it begins when a tenth of memory is dirty, writes all of that at once, and makes whoever appends meanwhile wait. It is
-//! work for the shard's core (blocks have to be found), a quarter of what large appends cost: so not before half of that.
+//! work for the shard's core (blocks have to be found), a quarter of what large appends cost: so not before there is more
+//! than a disk takes in a few seconds, which on a machine of less than 40 GiB of memory is never.
 
 use shards::Files;
 
@@ -11,8 +12,8 @@ use super::Log;
 const STRIDE: u64 = 8 << 20;
 /// For each stride that was appended so many are begun, until none is left from before.
 const CATCH_UP: u64 = 2;
-/// Of what the kernel lets wait.
-const MUCH_PART: u64 = 2;
+/// Dirty memory of the whole machine.
+const MUCH_BYTES: u64 = 4 << 30;
 
 /// How far the write-back of the active segment was begun.
 #[derive(Debug, Default)]
@@ -45,7 +46,7 @@ impl WriteBack {
 impl Log {
     /// Begins with what earlier writes brought.
     pub(super) fn begin_write_back(&mut self, files: &Files) {
-        let is_much = || shards::dirty_bytes() >= shards::dirty_bytes_background() / MUCH_PART;
+        let is_much = || shards::dirty_bytes() >= MUCH_BYTES;
         let due = self.appends.write_back.due(self.active.base(), self.active.written(), is_much);
         if let Some((position, len)) = due
             && let Ok(file) = self.active.file()
