@@ -52,13 +52,15 @@ pub(crate) fn evict(data: &Path, topic: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Touches memory and gives it back, so that the page cache grows into pages the host has given to the machine. A machine that
-/// reports its free pages to the host loses them again within seconds.
-pub(crate) fn touch_memory(bytes: usize) {
+/// Touches memory and gives it back, so that the page cache grows into pages the host has already given.
+pub(crate) fn touch_memory(gib: usize) {
     const PAGE: usize = 4096;
-    let mut held = vec![0u8; bytes];
-    held.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
-    std::hint::black_box(held);
+    let mut held = Vec::new();
+    for _ in 0..gib {
+        let mut block = vec![0u8; 1 << 30];
+        block.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+        held.push(std::hint::black_box(block));
+    }
 }
 
 /// Where the scheduler groups processes by session, niceness only counts inside of one: the group must be as nice as its members.

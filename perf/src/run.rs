@@ -104,7 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let built_s = std::env::var("PERF_BUILD_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(0.0);
     let end = Instant::now() + Duration::from_secs_f64((args.minutes * 60.0 - built_s).max(0.0));
     let mut comparison = Comparison { args, record, end, ahead: Cost::default() };
-    touch_memory(args.touch_gib << 30);
+    touch_memory(args.touch_gib);
     for scenario in &scenarios {
         let cost = comparison.cost(scenario);
         comparison.ahead.fixed += cost.fixed;

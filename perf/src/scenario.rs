@@ -226,7 +226,7 @@ impl Extension {
             receive: value_of(fields, "ringmill.receive", Receive::Discard)?,
             cold: fields.take("ringmill.cold", false)?,
             seconds: fields.take("ringmill.seconds", 4.0)?,
-            bytes_max: fields.take("ringmill.mibMax", 3072u64)? * MIB,
+            bytes_max: fields.take("ringmill.mibMax", 1024u64)? * MIB,
             rates: rates.map_err(|_| Failure::Setup("rates are numbers".to_owned()))?,
             part_of_saturation: fields.take("ringmill.partOfSaturation", 0.0)?,
             connections: fields.take("ringmill.connections", 32)?,

@@ -164,23 +164,9 @@ impl Turn<'_> {
             _ => {
                 let check_every = if self.broker.name == NULL { 0 } else { self.args.check_every };
                 let options = options::of(scenario, self.rate, part, self.ramp(part), check_every)?;
-                machine::touch_memory(self.bytes_ahead(part));
                 load::run(self.broker, &place, options.command, topic, &options.words)
             }
         }
-    }
-
-    /// About what the page cache will grow by: what large batches write at most, and a third of it where requests are small.
-    fn bytes_ahead(&self, part: f64) -> usize {
-        const LITTLE: usize = 256 << 20;
-        const LARGE_BATCH: usize = 16 << 10;
-        let extension = &self.scenario.extension;
-        if self.scenario.kind != Work::Produce || self.rate > 0.0 {
-            return LITTLE;
-        }
-        let most = extension.bytes_max as f64 * part;
-        let parts = if extension.batch_size >= LARGE_BATCH { 1.0 } else { 3.0 };
-        (most / parts) as usize
     }
 
     /// Every rate for an equal part of the time; rates after one that the broker could not take are left out.
