@@ -30,10 +30,7 @@ pub(crate) fn idle_once(
     shape: &Shape,
     time: Duration,
 ) -> Result<Value, Failure> {
-    let mut home = Home::create(dir, &kind.name, "")?;
-    home.is_crowded = true;
-    let mut broker = Broker::start(kind, home, place)?;
-    broker.wait_ready(START_MAX)?;
+    let mut broker = start(kind, place, dir)?;
     let address = broker.home.address.clone();
     create(&mut broker, &address, shape.partitions)?;
     let mut held = Vec::with_capacity(shape.connections);
@@ -65,10 +62,7 @@ pub(crate) fn many_partitions_once(
     dir: &Path,
     partitions: usize,
 ) -> Result<Value, Failure> {
-    let mut home = Home::create(dir, &kind.name, "")?;
-    home.is_crowded = true;
-    let mut broker = Broker::start(kind, home, place)?;
-    broker.wait_ready(START_MAX)?;
+    let mut broker = start(kind, place, dir)?;
     let address = broker.home.address.clone();
     let begin = Instant::now();
     create(&mut broker, &address, partitions)?;
@@ -86,6 +80,15 @@ pub(crate) fn many_partitions_once(
         "kind": "many-partitions", "partitions": partitions, "created_s": created.as_secs_f64(), "stop_s": stopped.as_secs_f64(),
         "restart_s": begin.elapsed().as_secs_f64(), "resident_mib": resident,
     }))
+}
+
+/// A broker whose directory will have very many files.
+fn start(kind: &Kind, place: &Place, dir: &Path) -> Result<Broker, Failure> {
+    let mut home = Home::create(dir, &kind.name, "")?;
+    home.is_crowded = true;
+    let mut broker = Broker::start(kind, home, place)?;
+    broker.wait_ready(START_MAX)?;
+    Ok(broker)
 }
 
 fn create(broker: &mut Broker, address: &str, partitions: usize) -> Result<(), Failure> {

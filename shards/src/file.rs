@@ -61,17 +61,24 @@ impl File {
         }
     }
 
-    /// Errors: `UnexpectedEof` where the file ends before.
-    pub fn read_exact_at(&self, mut buf: &mut [u8], mut position: u64) -> io::Result<()> {
-        while !buf.is_empty() {
-            match self.read_at(buf, position) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => (buf, position) = (&mut buf[count..], position + count as u64),
+    /// Fills `buf`; less only at the end of the file.
+    pub fn read_at_most(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self.read_at(&mut buf[filled..], position + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(filled)
+    }
+
+    /// Errors: `UnexpectedEof` where the file ends before.
+    pub fn read_exact_at(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
+        let filled = self.read_at_most(buf, position)?;
+        if filled < buf.len() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
     pub fn write_all_at(&self, buf: &[u8], position: u64) -> io::Result<()> {

@@ -43,12 +43,9 @@ impl Sockets {
                 (Armed::Multi | Armed::Pooled, Some(buffer)) => receive.held.push_back(Chunk::from_buffer(buffer)),
                 (Armed::Into, None) => {
                     let into = receive.into.as_mut().expect("a receive into a vector has the vector");
-                    assert!(
-                        count <= into.buf.capacity() - into.buf.len(),
-                        "the kernel receives more than was asked for"
-                    );
+                    assert!(count <= into.missing() + ahead, "the kernel receives more than was asked for");
                     // SAFETY: the kernel has filled `count` bytes behind the vector's length, inside its capacity: the
-                    // operation was given no more than was spare there.
+                    // operation was given `missing()` bytes there, reserved in receive_into(), and `ahead` of what else is spare.
                     unsafe { into.buf.set_len(into.buf.len() + count) };
                     into.may_take_more = false;
                 }

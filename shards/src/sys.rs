@@ -64,26 +64,26 @@ fn write_pieces(file: &File, pieces: &[libc::iovec], position: u64) -> io::Resul
 /// Up to `len` bytes from `position`; fewer only at the end of the file.
 pub(crate) fn read_up_to(file: &File, position: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut buf = vec![0; len];
-    let mut filled = 0;
-    while filled < len {
-        match file.read_at(&mut buf[filled..], position + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let filled = file.read_at_most(&mut buf, position)?;
     buf.truncate(filled);
     Ok(buf)
+}
+
+/// One `preadv2(RWF_NOWAIT)`: `WouldBlock` where the bytes are not in memory, EOPNOTSUPP where the file system can't tell.
+///
+/// # Safety
+/// The piece names memory that may be written through the call.
+unsafe fn read_nowait(file: &File, piece: libc::iovec, position: u64) -> io::Result<usize> {
+    let offset = position as libc::off_t;
+    // SAFETY: one piece, which the caller vouches for.
+    retry(|| unsafe { libc::preadv2(file.as_raw_fd(), &piece, 1, offset, libc::RWF_NOWAIT) })
 }
 
 /// One read of bytes that are in memory; `WouldBlock` where they are not. A file system that can't tell is read as ever.
 pub(crate) fn read_now(file: &File, buf: &mut [u8], position: u64) -> io::Result<usize> {
     let piece = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
-    let offset = position as libc::off_t;
-    // SAFETY: one piece, a buffer that is borrowed through the call.
-    let read = retry(|| unsafe { libc::preadv2(file.as_raw_fd(), &piece, 1, offset, libc::RWF_NOWAIT) });
-    match read {
+    // SAFETY: the piece is a buffer that is borrowed through the call.
+    match unsafe { read_nowait(file, piece, position) } {
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => file.std().read_at(buf, position),
         read => read,
     }
@@ -93,9 +93,9 @@ pub(crate) fn read_now(file: &File, buf: &mut [u8], position: u64) -> io::Result
 pub(crate) fn read_at_once(file: &File, position: u64, len: usize) -> Option<Vec<u8>> {
     let mut bytes: Vec<u8> = Vec::with_capacity(len);
     let piece = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: len };
-    // SAFETY: one piece, the vector's spare capacity of at least `len` bytes, which lives through the call.
-    let read = unsafe { libc::preadv2(file.as_raw_fd(), &piece, 1, position as libc::off_t, libc::RWF_NOWAIT) };
-    if usize::try_from(read) != Ok(len) {
+    // SAFETY: the piece is the vector's spare capacity of at least `len` bytes, which lives through the call.
+    let read = unsafe { read_nowait(file, piece, position) };
+    if read.ok() != Some(len) {
         return None;
     }
     // SAFETY: the kernel has filled the first `len` bytes of the capacity.
@@ -209,9 +209,9 @@ pub(crate) fn is_probed_cached(file: &File, position: u64, len: u64) -> bool {
 pub(crate) fn is_byte_cached(file: &File, position: u64) -> bool {
     let mut byte = 0u8;
     let piece = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    // SAFETY: one piece of one byte, alive through the call.
-    let read = unsafe { libc::preadv2(file.as_raw_fd(), &piece, 1, position as libc::off_t, libc::RWF_NOWAIT) };
-    read >= 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EAGAIN)
+    // SAFETY: the piece is one byte, alive through the call.
+    let read = unsafe { read_nowait(file, piece, position) };
+    !read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Has the allocator keep freed memory instead of giving it back to the kernel at once: a buffer for a frame of 64 KiB would

@@ -65,8 +65,7 @@ impl HeaderWalk {
         if self.buffer.len().saturating_sub(at) < HEADER_SIZE {
             let length = (self.end - position).min(self.step as u64) as usize;
             self.buffer.resize(length, 0);
-            let read =
-                read_at_most(&self.file, &mut self.buffer, position).map_err(read_error(&self.file, position))?;
+            let read = self.file.read_at_most(&mut self.buffer, position).map_err(read_error(&self.file, position))?;
             self.buffer.truncate(read);
             self.buffer_at = position;
             at = 0;
@@ -84,20 +83,6 @@ impl HeaderWalk {
 
 pub(crate) fn read_error(file: &File, position: u64) -> impl FnOnce(io::Error) -> ReadError {
     move |error| ReadError::Io { path: file.path().to_path_buf(), position, error }
-}
-
-/// Fills `buffer` from `position`; less only at the end of the file.
-pub(crate) fn read_at_most(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], position + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// All bytes of a batch whose header was read; its size is thereby known to lie inside of the file.

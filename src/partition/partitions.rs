@@ -115,6 +115,17 @@ impl Partitions {
         self.with(id, |partition| partition.watch(shard, fetch));
     }
 
+    /// As [`watch`](Self::watch), until [`unwatch_all`](Self::unwatch_all).
+    pub(super) fn watch_from(&self, shard: ShardId, id: &PartitionId, fetch: Ticket) {
+        self.watch(shard, id, fetch);
+        let mut table = self.table.borrow_mut();
+        let Some(place) = table.by_id.get(id).copied() else { return };
+        let watched = table.watched.entry((shard, fetch.index)).or_default();
+        if !watched.contains(&place) {
+            watched.push(place);
+        }
+    }
+
     pub fn unwatch(&self, shard: ShardId, id: &PartitionId, fetch: Ticket) {
         self.with(id, |partition| partition.unwatch(shard, fetch));
     }
@@ -210,14 +221,6 @@ impl Partitions {
 impl Table {
     pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Partition> {
         self.places.get_mut(place.0)?.as_deref_mut()
-    }
-
-    /// The fetch of another shard watches the partition there, until it is over.
-    pub(super) fn note_watched(&mut self, from: ShardId, fetch: Ticket, place: Place) {
-        let watched = self.watched.entry((from, fetch.index)).or_default();
-        if !watched.contains(&place) {
-            watched.push(place);
-        }
     }
 
     pub(super) fn set_offline(&mut self, id: PartitionId) {

@@ -23,7 +23,8 @@ impl Partitions {
         }
     }
 
-    fn ask<T>(
+    /// What `act` makes of the partition, or why there is none.
+    pub(super) fn ask<T>(
         &self,
         id: &PartitionId,
         act: impl FnOnce(&mut Partition) -> Result<T, ReadError>,

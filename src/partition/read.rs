@@ -22,53 +22,48 @@ impl Partitions {
     /// Plans a read; with `read.watch` the fetch hears when the partition grows after this. `None`: what it takes to find
     /// the records is not in memory; `Effect::Read` follows.
     pub fn read(self: &Rc<Self>, from: ShardId, read: &Read) -> Option<Result<ReadResult, ReadError>> {
-        self.make_room();
         self.keep_room();
-        let place = self.place(&read.partition);
-        let looked = self.with(&read.partition, |partition| {
-            if read.watch {
-                partition.watch(from, read.fetch);
-            }
-            at_once(|| partition.read(&read.spec))
-        });
-        if let (true, Some(place)) = (read.watch, place) {
-            self.table.borrow_mut().note_watched(from, read.fetch, place);
+        let looked = self.look(read);
+        if read.watch {
+            self.watch_from(from, &read.partition, read.fetch);
         }
         match looked {
-            None => Some(Err(self.table.borrow().absent(&read.partition))),
-            Some(Ok(result)) => Some(result),
-            Some(Err(cold)) => {
+            Ok(result) => Some(result),
+            Err(cold) => {
                 self.read_when_warm(from, *read, cold);
                 None
             }
         }
     }
 
-    /// Has what is cold read by the ring, so that the shard need not wait for it, and looks again.
-    fn read_when_warm(self: &Rc<Self>, to: ShardId, read: Read, mut cold: Cold) {
+    /// Plans the read if that takes no waiting.
+    fn look(&self, read: &Read) -> Result<Result<ReadResult, ReadError>, Cold> {
+        let looked = self.ask(&read.partition, |partition| Ok(at_once(|| partition.read(&read.spec))));
+        looked.unwrap_or_else(|absent| Ok(Err(absent)))
+    }
+
+    fn read_when_warm(self: &Rc<Self>, to: ShardId, read: Read, cold: Cold) {
         let partitions = Rc::clone(self);
         self.core.spawn(async move {
-            let mut result = None;
-            for _ in 0..TRIES {
-                // If that fails, the look-up will say so.
-                let _ = partitions.files.read(&cold.file, cold.position, WARMED_BYTES).await;
-                match partitions.with(&read.partition, |partition| at_once(|| partition.read(&read.spec))) {
-                    Some(Err(still)) => cold = still,
-                    Some(Ok(found)) => {
-                        result = Some(found);
-                        break;
-                    }
-                    None => break,
-                }
-            }
-            let waiting = || partitions.with(&read.partition, |partition| partition.read(&read.spec));
-            let result = result.or_else(waiting);
-            let result = result.unwrap_or_else(|| Err(partitions.table.borrow().absent(&read.partition)));
+            let result = partitions.look_again(&read, cold).await;
             let done = ReadDone { fetch: read.fetch, item: read.item, result };
             partitions.effects.borrow_mut().push(Effect::Read { to, done });
             // Effects are carried out in settle, which may be far off on an idle shard.
             partitions.core.wake_at(Nanos(0));
         });
+    }
+
+    /// Has what is cold read by the ring, so that the shard need not wait for it, and looks again.
+    async fn look_again(&self, read: &Read, mut cold: Cold) -> Result<ReadResult, ReadError> {
+        for _ in 0..TRIES {
+            // If that fails, the look-up will say so.
+            let _ = self.files.read(&cold.file, cold.position, WARMED_BYTES).await;
+            match self.look(read) {
+                Ok(result) => return result,
+                Err(still) => cold = still,
+            }
+        }
+        self.ask(&read.partition, |partition| partition.read(&read.spec))
     }
 }
 
