@@ -118,7 +118,6 @@ def confluent(bootstrap, group, topic, protocol, assignor, instance, session_ms)
 
 def kafka_python(bootstrap, group, topic, _protocol, assignor, instance, session_ms):
     from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
-    from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
     from kafka.coordinator.assignors.range import RangePartitionAssignor
     from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
     from kafka.errors import KafkaError
@@ -127,7 +126,6 @@ def kafka_python(bootstrap, group, topic, _protocol, assignor, instance, session
     assignors = {
         "range": RangePartitionAssignor,
         "roundrobin": RoundRobinPartitionAssignor,
-        "cooperative-sticky": CooperativeStickyAssignor,
     }
     # What it did last is the first thing to know of a member that hangs.
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
@@ -149,16 +147,13 @@ def kafka_python(bootstrap, group, topic, _protocol, assignor, instance, session
 
     class Told(ConsumerRebalanceListener):
         def on_partitions_assigned(self, assigned):
-            say_partitions("assigned", generation(), [one.partition for one in assigned])
+            say_partitions("assigned", -1, [one.partition for one in assigned])
 
         def on_partitions_revoked(self, revoked):
-            say_partitions("revoked", generation(), [one.partition for one in revoked])
+            say_partitions("revoked", -1, [one.partition for one in revoked])
 
         def on_partitions_lost(self, lost):
-            say_partitions("lost", generation(), [one.partition for one in lost])
-
-    def generation():
-        return consumer.group_metadata().generation_id
+            say_partitions("lost", -1, [one.partition for one in lost])
 
     stop = until_input_closes()
     consumer.subscribe([topic], listener=Told())
