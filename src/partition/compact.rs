@@ -85,24 +85,14 @@ impl Partitions {
     /// `None` while no partitions are open yet.
     fn cleaner_config(&self, settings: &Broker) -> Option<CleanerConfig> {
         let applied = self.applied.borrow();
-        let mut config = CleanerConfig::of(&Layers::of(settings, applied.as_ref()?));
-        let shards = u64::from(self.core.count());
-        config.dedupe_buffer_bytes = (config.dedupe_buffer_bytes / shards).max(MAP_BYTES_MIN);
-        config.io_buffer_bytes /= shards;
-        config.io_bytes_per_second_max = (config.io_bytes_per_second_max / shards as f64).max(1.0);
-        Some(config)
+        Some(share(CleanerConfig::of(&Layers::of(settings, applied.as_ref()?)), self.core.count()))
     }
 
     /// True if something was cleaned, so that there may be more to do.
     async fn clean_dirtiest(&self, config: &CleanerConfig) -> bool {
         let Some((id, dirty)) = self.dirtiest() else { return false };
         let now_ms = self.core.wall_ms();
-        let limits = CleaningLimits {
-            map_bytes: config.dedupe_buffer_bytes,
-            map_load_factor: config.load_factor,
-            buffer_bytes: (config.io_buffer_bytes / 2) as usize,
-        };
-        let begun = self.with(&id, |partition| partition.begin_cleaning(&dirty, limits, now_ms));
+        let begun = self.with(&id, |partition| partition.begin_cleaning(&dirty, limits(config), now_ms));
         let Some(Some((cleaning, directory))) = begun else { return false };
         let (cleaning, result) = self.run(id, cleaning, &directory, config).await;
         let now_ms = self.core.wall_ms();
@@ -196,6 +186,25 @@ impl Partitions {
     }
 }
 
+/// What one of so many shards may use of the whole broker's memory and rate.
+fn share(config: CleanerConfig, shards: u16) -> CleanerConfig {
+    CleanerConfig {
+        dedupe_buffer_bytes: (config.dedupe_buffer_bytes / u64::from(shards)).max(MAP_BYTES_MIN),
+        io_buffer_bytes: config.io_buffer_bytes / u64::from(shards),
+        io_bytes_per_second_max: (config.io_bytes_per_second_max / f64::from(shards)).max(1.0),
+        ..config
+    }
+}
+
+fn limits(config: &CleanerConfig) -> CleaningLimits {
+    CleaningLimits {
+        map_bytes: config.dedupe_buffer_bytes,
+        map_load_factor: config.load_factor,
+        // The other half is for what is written.
+        buffer_bytes: (config.io_buffer_bytes / 2) as usize,
+    }
+}
+
 /// A throttled cleaner moves a tenth of a second's share at a time, so that it neither bursts nor sleeps long.
 fn slice_bytes(bytes_per_second_max: f64) -> u64 {
     ((bytes_per_second_max / 10.0) as u64).clamp(4096, SLICE_BYTES)
@@ -282,5 +291,31 @@ impl Partition {
                 self.compaction.retry_ms = now_ms.saturating_add(RETRY_MS);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shards_share_memory_and_rate_of_the_cleaner() {
+        let config = CleanerConfig {
+            enable: true,
+            backoff_ms: 7,
+            dedupe_buffer_bytes: 12 << 20,
+            load_factor: 0.8,
+            io_buffer_bytes: 4 << 20,
+            io_bytes_per_second_max: 8.0,
+        };
+        let limits_of = |shards| {
+            let CleaningLimits { map_bytes, map_load_factor, buffer_bytes } = limits(&share(config, shards));
+            (map_bytes, map_load_factor, buffer_bytes)
+        };
+        assert_eq!(limits_of(1), (12 << 20, 0.8, 2 << 20));
+        assert_eq!(limits_of(4), (3 << 20, 0.8, 512 << 10));
+        assert_eq!(limits_of(64), (MAP_BYTES_MIN, 0.8, 32 << 10));
+        assert_eq!(share(config, 4).io_bytes_per_second_max, 2.0);
+        assert_eq!(share(config, 64).io_bytes_per_second_max, 1.0);
     }
 }

@@ -10,6 +10,7 @@ use crate::groups::{call, commit, fetch, find_coordinator, join_request, list, w
 use crate::raw::{Connection, decode};
 use crate::topics;
 use state::group::partition_of;
+use wire::generated::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use wire::messages::*;
 use wire::records::Batches;
 use wire::{ApiKey, ErrorCode};
@@ -132,6 +133,71 @@ fn nothing_is_acknowledged_by_a_coordinator_that_cannot_write() {
     assert_eq!(fetch(&mut connection, &[&lost, &kept], &topic), [10, 20], "what was acknowledged, and no more");
     assert_eq!(coordinator_code(&mut connection, &lost), NONE);
     assert_eq!(commit(&mut connection, &lost, NOBODY, &topic, 40)[0], (0, NONE));
+    drop(broker);
+    let _ = fs::remove_dir_all(&dir);
+}
+
+/// Commits an offset that may be forgotten so many milliseconds later, as clients did before version 5.
+fn commit_for(connection: &mut Connection, group: &str, topic: &str, retention_time_ms: i64) -> i16 {
+    let partition = OffsetCommitRequestPartition { committed_offset: 5, ..Default::default() };
+    let topic = OffsetCommitRequestTopic { name: topic.into(), partitions: vec![partition], ..Default::default() };
+    let request = OffsetCommitRequest {
+        group_id: group.into(),
+        generation_id_or_member_epoch: -1,
+        retention_time_ms,
+        topics: vec![topic],
+        ..Default::default()
+    };
+    let body = call(connection, ApiKey::OffsetCommit, 2, &request);
+    decode::<OffsetCommitResponse<'_>>(&body, 2).topics[0].partitions[0].error_code
+}
+
+#[test]
+fn outdated_offsets_go_when_they_are_looked_for() {
+    if is_control() {
+        return;
+    }
+    // By default that is every ten minutes.
+    let broker = Broker::with(&["offsets.retention.check.interval.ms=1000", "offsets.topic.num.partitions=2"]);
+    let topic = topics::create(&broker, 1);
+    let mut connection = broker.connect();
+    find_coordinator(&mut connection, "short");
+    wait_until_loaded(&mut connection);
+    assert_eq!(commit_for(&mut connection, "short", &topic, 1), NONE);
+    assert_eq!(commit_for(&mut connection, "long", &topic, 3_600_000), NONE);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while fetch(&mut connection, &["short"], &topic) != [-1] {
+        assert!(Instant::now() < deadline, "the offset is still there\n{}", broker.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(fetch(&mut connection, &["long"], &topic), [5]);
+}
+
+#[test]
+fn a_load_buffer_smaller_than_a_batch_loads_everything() {
+    if is_control() {
+        return;
+    }
+    let dir = std::env::temp_dir().join(format!("ringmill-load-buffer-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).expect("a new directory");
+    let broker = start(&dir, &[]);
+    let topic = topics::create(&broker, 1);
+    let mut connection = broker.connect();
+    find_coordinator(&mut connection, "g");
+    wait_until_loaded(&mut connection);
+    let names: Vec<String> = (0..20).map(|number| format!("group-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for offset in 0..5 {
+        for name in &names {
+            assert_eq!(commit(&mut connection, name, NOBODY, &topic, offset)[0], (0, NONE));
+        }
+    }
+    drop(broker);
+    let broker = start(&dir, &["offsets.load.buffer.size=1"]);
+    let mut connection = broker.connect();
+    wait_until_loaded(&mut connection);
+    assert_eq!(fetch(&mut connection, &names, &topic), [4; 20]);
     drop(broker);
     let _ = fs::remove_dir_all(&dir);
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::batches::{Batch, record};
 use crate::broker::{Broker, is_control};
-use crate::moves;
 use crate::raw::{self, Answer, Bytes, Connection};
+use crate::site;
 use crate::topics;
 
 const PARTITIONS: i32 = 180;
@@ -198,7 +198,7 @@ fn replicas_move_while_logs_are_put_to_rest() {
     for target in ["b", "a", "b"] {
         let path = site.dir.join(target);
         for partition in 0..moved {
-            assert_eq!(moves::alter(&mut site.broker.connect(), &site.topic, partition, &path), 0);
+            assert_eq!(site::alter(&mut site.broker.connect(), &site.topic, partition, &path), 0);
         }
         let deadline = Instant::now() + PATIENCE;
         while !(0..moved).all(|partition| site.is_named(target, partition)) {

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::site::{FAST, NONE, SLOW, SMALL, Site, produce};
 use crate::broker::is_control;
+use crate::site::{FAST, NONE, SLOW, SMALL, Site, produce};
 
 const FUTURE: &str = "t-0.0123456789abcdef0123456789abcdef-future";
 
@@ -83,7 +83,7 @@ fn the_whole_log_counts_and_not_the_half_one() {
     site.kill();
     fs::rename(site.path("b/t-0"), site.path("a/t-0")).unwrap();
     copy(&site.path("a/t-0"), &site.path("b").join(FUTURE));
-    let last = super::site::segments(&site.path("b").join(FUTURE)).pop().unwrap();
+    let last = crate::site::segments(&site.path("b").join(FUTURE)).pop().unwrap();
     fs::remove_file(site.path("b").join(FUTURE).join(last)).unwrap();
     site.start();
     // It goes on to where it was on its way.

@@ -2,7 +2,6 @@
 //! every place where the broker may be killed.
 
 mod crashes;
-mod site;
 
 use std::fs;
 use std::path::Path;
@@ -11,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::broker::is_control;
 use crate::groups;
-pub(crate) use site::alter;
-use site::{FAST, LARGE, NONE, SLOW, SMALL, Site, TOPIC, ask, fetch, produce};
+use crate::site::{FAST, LARGE, NONE, SLOW, SMALL, Site, TOPIC, alter, ask, fetch, produce};
 use wire::codec::{Decoder, Message};
 use wire::generated::delete_records_request::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use wire::generated::delete_topics_request::DeleteTopicsRequest;
@@ -229,7 +227,7 @@ fn a_directory_that_fails_ends_the_move_and_the_replica_stays() {
     assert_eq!(site.alter("b"), NONE);
     site.wait(|site| site.found().iter().any(|it| it.is_future && it.bytes > 0), || "nothing is copied".into());
     // A segment that can't be opened.
-    let segments = site::segments(&site.path("a").join("t-0"));
+    let segments = crate::site::segments(&site.path("a").join("t-0"));
     let spoilt = site.future("b").join(&segments[2]);
     fs::create_dir(&spoilt).unwrap();
     site.set(FAST);
@@ -258,7 +256,7 @@ fn a_directory_without_room_keeps_its_own_partitions() {
     site.set(SLOW);
     assert_eq!(site.alter("b"), NONE);
     site.wait(|site| site.found().iter().any(|it| it.is_future && it.bytes > 0), || "nothing is copied".into());
-    let segments = site::segments(&site.path("a").join("t-0"));
+    let segments = crate::site::segments(&site.path("a").join("t-0"));
     std::os::unix::fs::symlink("/dev/full", site.future("b").join(&segments[2])).unwrap();
     site.set(FAST);
     site.wait(|site| site.places() == ("a".into(), None) && site.names("b").is_empty(), || "it goes on".into());
@@ -317,7 +315,7 @@ fn a_directory_that_fails_takes_the_replica_along_that_was_leaving_it() {
     site.set(SLOW);
     assert_eq!(site.alter("b"), NONE);
     // A segment that was closed can't be read.
-    let spoilt = site.path("a/t-0").join(&site::segments(&site.path("a/t-0"))[2]);
+    let spoilt = site.path("a/t-0").join(&crate::site::segments(&site.path("a/t-0"))[2]);
     let kept = site.path("kept");
     fs::rename(&spoilt, &kept).unwrap();
     fs::create_dir(&spoilt).unwrap();

@@ -23,52 +23,59 @@ use wire::generated::produce_request::{PartitionProduceData, ProduceRequest, Top
 use wire::messages::{CreateTopicsResponse, IncrementalAlterConfigsResponse, ProduceResponse};
 use wire::records::{BatchBuilder, Batches, Scratch};
 
-pub(super) const NONE: i16 = 0;
-pub(super) const TOPIC: &str = "t";
+pub(crate) const NONE: i16 = 0;
+pub(crate) const TOPIC: &str = "t";
 /// So that a move is seen half-way.
-pub(super) const SLOW: (&str, &str) = ("replica.alter.log.dirs.io.max.bytes.per.second", "20000");
-pub(super) const FAST: (&str, &str) = ("replica.alter.log.dirs.io.max.bytes.per.second", "1000000000");
+pub(crate) const SLOW: (&str, &str) = ("replica.alter.log.dirs.io.max.bytes.per.second", "20000");
+pub(crate) const FAST: (&str, &str) = ("replica.alter.log.dirs.io.max.bytes.per.second", "1000000000");
 /// Bytes of a record's value: 50 to a segment.
-pub(super) const LARGE: usize = 20_000;
-pub(super) const SMALL: usize = 200;
+pub(crate) const LARGE: usize = 20_000;
+pub(crate) const SMALL: usize = 200;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) struct Site {
-    pub(super) dir: PathBuf,
-    pub(super) broker: Option<Broker>,
+pub(crate) struct Site {
+    pub(crate) dir: PathBuf,
+    pub(crate) broker: Option<Broker>,
+    /// Settings beside those that all sites have.
+    pub(crate) more: Vec<String>,
 }
 
 /// What DescribeLogDirs says of `t-0` in one directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) name: String,
-    pub(super) bytes: i64,
-    pub(super) lag: i64,
-    pub(super) is_future: bool,
+pub(crate) struct Found {
+    pub(crate) name: String,
+    pub(crate) bytes: i64,
+    pub(crate) lag: i64,
+    pub(crate) is_future: bool,
 }
 
 impl Site {
-    pub(super) fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("ringmill-move-{name}-{}", std::process::id()));
+    pub(crate) fn new(name: &str) -> Self {
+        Self::with(name, &[])
+    }
+
+    pub(crate) fn with(name: &str, more: &[&str]) -> Self {
+        let dir = std::env::temp_dir().join(format!("ringmill-site-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).expect("a new directory");
-        let mut site = Self { dir, broker: None };
+        let more = more.iter().map(ToString::to_string).collect();
+        let mut site = Self { dir, broker: None, more };
         site.start();
         site
     }
 
-    pub(super) fn start(&mut self) {
-        self.broker = Some(Broker::with(&self.settings().each_ref().map(String::as_str)));
+    pub(crate) fn start(&mut self) {
+        self.broker = Some(Broker::with(&self.settings().iter().map(String::as_str).collect::<Vec<_>>()));
     }
 
     /// What the broker says where it does not start.
-    pub(super) fn refusal(&self) -> String {
-        Broker::refusal(&self.settings().each_ref().map(String::as_str))
+    pub(crate) fn refusal(&self) -> String {
+        Broker::refusal(&self.settings().iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    fn settings(&self) -> [String; 7] {
+    fn settings(&self) -> Vec<String> {
         let names = ["a", "b", "c"].map(|name| self.dir.join(name).display().to_string());
-        [
+        let all = [
             format!("log.dirs={}", names.join(",")),
             format!("metadata.log.dir={}", self.dir.join("m").display()),
             "ringmill.shards=2".into(),
@@ -76,39 +83,40 @@ impl Site {
             "log.retention.check.interval.ms=500".into(),
             "log.initial.task.delay.ms=500".into(),
             "offsets.topic.num.partitions=1".into(),
-        ]
+        ];
+        all.into_iter().chain(self.more.iter().cloned()).collect()
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.broker = None;
     }
 
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill();
         self.start();
     }
 
-    pub(super) fn connect(&self) -> Connection {
+    pub(crate) fn connect(&self) -> Connection {
         self.broker.as_ref().expect("a broker").connect()
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// The names of `t-0` in a directory: its own, and those of futures and of what waits to be removed.
-    pub(super) fn names(&self, name: &str) -> Vec<String> {
+    pub(crate) fn names(&self, name: &str) -> Vec<String> {
         names(&self.path(name))
     }
 
     /// The one future directory in `name`.
-    pub(super) fn future(&self, name: &str) -> PathBuf {
+    pub(crate) fn future(&self, name: &str) -> PathBuf {
         let found = self.names(name).into_iter().find(|name| name.ends_with("-future"));
         self.path(name).join(found.expect("a future replica"))
     }
 
     /// Makes the topic, with `t-0` in directory `a`.
-    pub(super) fn create(&self, configs: &[(&str, &str)]) {
+    pub(crate) fn create(&self, configs: &[(&str, &str)]) {
         let all = [&[("segment.bytes", "1048576"), ("retention.ms", "-1")][..], configs].concat();
         let config = |(name, value): &(&'static str, &'static str)| CreatableTopicConfig {
             name: (*name).into(),
@@ -130,11 +138,11 @@ impl Site {
         self.wait_until_in("a");
     }
 
-    pub(super) fn alter(&self, name: &str) -> i16 {
+    pub(crate) fn alter(&self, name: &str) -> i16 {
         alter(&mut self.connect(), TOPIC, 0, &self.path(name))
     }
 
-    pub(super) fn set(&self, (name, value): (&str, &str)) {
+    pub(crate) fn set(&self, (name, value): (&str, &str)) {
         let config = AlterableConfig { name: name.into(), config_operation: 0, value: Some(value.into()) };
         let resource = AlterConfigsResource { resource_type: 4, resource_name: "1".into(), configs: vec![config] };
         let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
@@ -143,7 +151,7 @@ impl Site {
         assert_eq!(response.responses[0].error_code, NONE);
     }
 
-    pub(super) fn found(&self) -> Vec<Found> {
+    pub(crate) fn found(&self) -> Vec<Found> {
         let body = ask(&mut self.connect(), &DescribeLogDirsRequest { topics: None }, 1);
         let response = DescribeLogDirsResponse::decode(&mut Decoder::new(&body), 1).expect("a response");
         let mut found = Vec::new();
@@ -162,21 +170,21 @@ impl Site {
     }
 
     /// Where `t-0` lies, and where it is moving to.
-    pub(super) fn places(&self) -> (String, Option<String>) {
+    pub(crate) fn places(&self) -> (String, Option<String>) {
         let (future, current): (Vec<Found>, Vec<Found>) = self.found().into_iter().partition(|found| found.is_future);
         assert!(current.len() == 1 && future.len() <= 1, "{current:?} {future:?}");
         (current[0].name.clone(), future.first().map(|found| found.name.clone()))
     }
 
     /// Waits until `t-0` lies there and nowhere else.
-    pub(super) fn wait_until_in(&self, name: &str) {
+    pub(crate) fn wait_until_in(&self, name: &str) {
         self.wait(|site| site.places() == (name.to_owned(), None), || format!("{:?}", self.found()));
         let others = ["a", "b", "c"].into_iter().filter(|other| *other != name);
         others.for_each(|other| self.wait(|site| site.names(other).is_empty(), || format!("{:?}", self.names(other))));
         self.wait(|site| site.names(name) == ["t-0"], || format!("{:?}", self.names(name)));
     }
 
-    pub(super) fn wait(&self, is_so: impl Fn(&Self) -> bool, told: impl Fn() -> String) {
+    pub(crate) fn wait(&self, is_so: impl Fn(&Self) -> bool, told: impl Fn() -> String) {
         let deadline = Instant::now() + PATIENCE;
         while !is_so(self) {
             let log = || self.broker.as_ref().map(Broker::log).unwrap_or_default();
@@ -186,7 +194,7 @@ impl Site {
     }
 
     /// Writes records with these numbers, each acknowledged.
-    pub(super) fn write(&self, numbers: std::ops::Range<u64>) {
+    pub(crate) fn write(&self, numbers: std::ops::Range<u64>) {
         let mut connection = self.connect();
         for number in numbers {
             assert_eq!(produce(&mut connection, number, LARGE, None), (NONE, number as i64), "record {number}");
@@ -194,7 +202,7 @@ impl Site {
     }
 
     /// The numbers of all records from `offset` on.
-    pub(super) fn read(&self, offset: i64) -> Vec<u64> {
+    pub(crate) fn read(&self, offset: i64) -> Vec<u64> {
         let (mut connection, mut offset, mut numbers) = (self.connect(), offset, Vec::new());
         while let (more, Some(next)) = fetch(&mut connection, offset, 0) {
             numbers.extend(more);
@@ -215,7 +223,7 @@ fn leak(text: &str) -> &'static str {
     Box::leak(text.to_owned().into_boxed_str())
 }
 
-pub(super) fn names(dir: &Path) -> Vec<String> {
+pub(crate) fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names.filter(|name| name.starts_with("t-0")).collect();
@@ -233,7 +241,7 @@ pub(crate) fn alter(connection: &mut Connection, topic: &str, partition: i32, pa
 
 /// Error code and base offset of a record with a value of so many bytes. `sequence`: an idempotent producer's id and
 /// number.
-pub(super) fn produce(
+pub(crate) fn produce(
     connection: &mut Connection,
     number: u64,
     value_bytes: usize,
@@ -263,7 +271,7 @@ pub(super) fn produce(
 }
 
 /// The numbers of the records from `offset` on, as many as one answer holds, and where they end.
-pub(super) fn fetch(connection: &mut Connection, offset: i64, max_wait_ms: i32) -> (Vec<u64>, Option<i64>) {
+pub(crate) fn fetch(connection: &mut Connection, offset: i64, max_wait_ms: i32) -> (Vec<u64>, Option<i64>) {
     let request = fetch_request(TOPIC, &[(0, offset)], max_wait_ms);
     let body = ask(connection, &request, 11);
     let response = FetchResponse::decode(&mut Decoder::new(&body), 11).expect("a response");
@@ -283,13 +291,13 @@ pub(super) fn fetch(connection: &mut Connection, offset: i64, max_wait_ms: i32) 
     (numbers, end)
 }
 
-pub(super) fn ask<'a, R: Request<'a>>(connection: &mut Connection, request: &R, version: i16) -> Vec<u8> {
+pub(crate) fn ask<'a, R: Request<'a>>(connection: &mut Connection, request: &R, version: i16) -> Vec<u8> {
     assert!(connection.send(&frame(request, version)));
     connection.receive().answer(R::KEY.name())
 }
 
 /// The names of a log's segments, oldest first.
-pub(super) fn segments(dir: &Path) -> Vec<String> {
+pub(crate) fn segments(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names.filter(|name| name.ends_with(".log")).collect();
