@@ -169,6 +169,8 @@ def kafka_python(bootstrap, group, topic, _protocol, assignor, instance, session
                 say("committed", place.partition, end)
         except KafkaError as error:
             say_trouble(error)
+    # This client does not tell its listener that it leaves.
+    say_partitions("revoked", -1, [one.partition for one in consumer.assignment()])
     consumer.close()
 
 
