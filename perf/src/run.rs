@@ -41,7 +41,7 @@ pub(crate) struct Args {
     pub(crate) rounds: usize,
     /// Minutes that all of it may take, the build of perf/run included: warm-ups end earlier and measurements are shorter where they must;
     /// 0 for no limit
-    #[arg(long, default_value_t = 56.0)]
+    #[arg(long, default_value_t = 50.0)]
     pub(crate) minutes: f64,
     #[arg(long, default_value = "perf/scenarios")]
     pub(crate) scenarios_dir: PathBuf,
