@@ -200,8 +200,10 @@ impl Api {
 
     /// Answers a question of another shard's about partitions of this one.
     pub fn asked(&self, from: ShardId, ask: Ticket, query: Query) {
-        let answer = Box::new(self.partitions.answer(query));
-        self.core.call(from, Lane::Reply, Call::Answer { ask, answer });
+        let core = self.core.clone();
+        self.partitions.answer(query, move |answer| {
+            core.call(from, Lane::Reply, Call::Answer { ask, answer: Box::new(answer) });
+        });
     }
 
     pub fn appended(&self, appended: Appended) {

@@ -40,8 +40,7 @@ impl Coordinators {
     fn load_empty(self: &Rc<Self>) {
         let mut waiting = std::mem::take(&mut *self.to_load.borrow_mut());
         waiting.retain(|id| {
-            let stretch = self.partitions.stretch(id, 0, 0);
-            let is_empty = matches!(stretch, Some(Ok(stretch)) if stretch.log_start >= stretch.log_end);
+            let is_empty = self.partitions.is_empty(id) == Some(true);
             if is_empty {
                 self.loaded(*id, Loader::default());
             }
@@ -78,9 +77,7 @@ impl Coordinators {
         let (mut loader, mut told_at) = (Loader::default(), began);
         loop {
             let slice = self.broker.offsets_load_buffer_bytes;
-            let Some(stretch) = self.partitions.stretch(&id, loader.next_offset(), slice) else {
-                return Err("the partition was closed".into());
-            };
+            let stretch = self.partitions.stretch(&id, loader.next_offset(), slice).await;
             let stretch = stretch.map_err(|error| format!("{error:?}"))?;
             loader.start_at(stretch.log_start);
             let Some(FileRange { file, position, len }) = stretch.data else { return Ok(loader) };

@@ -41,10 +41,15 @@ impl Partitions {
         self.with(id, |partition| partition.config.max_message_bytes as usize)
     }
 
-    /// The next stretch from `offset` on, of about `bytes_max`; an `offset` before the log start means the log start. With
-    /// no bytes asked for, only the bounds. `None` if the partition is not open here.
-    pub fn stretch(&self, id: &PartitionId, offset: i64, bytes_max: u64) -> Option<Result<Stretch, ReadError>> {
-        self.with(id, |partition| partition.stretch(offset, bytes_max))
+    /// Whether the log has no records; `None` if the partition is not open here.
+    pub fn is_empty(&self, id: &PartitionId) -> Option<bool> {
+        self.with(id, |partition| partition.log.log_start_offset() >= partition.log.log_end_offset())
+    }
+
+    /// The next stretch from `offset` on, of about `bytes_max` but at least a batch; an `offset` before the log start means
+    /// the log start.
+    pub async fn stretch(&self, id: &PartitionId, offset: i64, bytes_max: u64) -> Result<Stretch, ReadError> {
+        self.find(id, |partition| partition.stretch(offset, bytes_max)).await
     }
 }
 
@@ -76,7 +81,7 @@ impl Partition {
         let (log_start, log_end) = (self.log.log_start_offset(), self.log.log_end_offset());
         let mut stretch = Stretch { log_start, log_end, data: None };
         let offset = offset.max(log_start);
-        if offset < log_end && bytes_max > 0 {
+        if offset < log_end {
             let plan =
                 self.log.plan_read(offset, log_end, bytes_max, true).map_err(|error| self.read_failed(&error))?;
             stretch.data =

@@ -1,14 +1,15 @@
 //! Answers questions about this shard's partitions that need no speed.
 
+use std::rc::Rc;
+
 use super::{Partition, Partitions};
-use crate::calls::{Answer, DeleteRecordsError, LogSize, PartitionId, ProducerInfo, Query, ReadError};
+use crate::calls::{Answer, DeleteRecordsError, LogSize, OffsetsSpec, PartitionId, ProducerInfo, Query, ReadError};
 
 impl Partitions {
-    pub fn answer(&self, query: Query) -> Answer {
-        match query {
-            Query::Offsets(items) => Answer::Offsets(
-                items.into_iter().map(|(item, id, spec)| (item, self.ask(&id, |p| p.find_offset(&spec)))).collect(),
-            ),
+    /// Tells the answer at once, unless it takes reading what is not in memory.
+    pub fn answer(self: &Rc<Self>, query: Query, tell: impl FnOnce(Answer) + 'static) {
+        let answer = match query {
+            Query::Offsets(items) => return self.find_offsets(items, tell),
             Query::EpochEnds(items) => Answer::EpochEnds(
                 items.into_iter().map(|(item, id, spec)| (item, self.ask(&id, |p| p.epoch_end(&spec)))).collect(),
             ),
@@ -20,7 +21,19 @@ impl Partitions {
             ),
             Query::LogSizes => Answer::LogSizes(self.log_sizes()),
             Query::PartitionOffsets => Answer::PartitionOffsets(self.offsets()),
-        }
+        };
+        tell(answer);
+    }
+
+    fn find_offsets(self: &Rc<Self>, items: Vec<(u32, PartitionId, OffsetsSpec)>, tell: impl FnOnce(Answer) + 'static) {
+        let partitions = Rc::clone(self);
+        self.core.spawn(async move {
+            let mut found = Vec::with_capacity(items.len());
+            for (item, id, spec) in items {
+                found.push((item, partitions.find(&id, |partition| partition.find_offset(&spec)).await));
+            }
+            tell(Answer::Offsets(found));
+        });
     }
 
     /// What `act` makes of the partition, or why there is none.

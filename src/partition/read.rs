@@ -8,8 +8,8 @@ use state::partition::EpochError;
 
 use super::{Effect, Partition, Partitions, Watch};
 use crate::calls::{
-    EpochSpec, FileRange, FoundOffset, OffsetTarget, OffsetsSpec, Read, ReadDone, ReadError, ReadResult, ReadSpec,
-    Ticket,
+    EpochSpec, FileRange, FoundOffset, OffsetTarget, OffsetsSpec, PartitionId, Read, ReadDone, ReadError, ReadResult,
+    ReadSpec, Ticket,
 };
 use crate::log::ReadError as LogReadError;
 
@@ -23,7 +23,7 @@ impl Partitions {
     /// the records is not in memory; `Effect::Read` follows.
     pub fn read(self: &Rc<Self>, from: ShardId, read: &Read) -> Option<Result<ReadResult, ReadError>> {
         self.keep_room();
-        let looked = self.look(read);
+        let looked = self.look(&read.partition, |partition| partition.read(&read.spec));
         if read.watch {
             self.watch_from(from, &read.partition, read.fetch);
         }
@@ -36,16 +36,11 @@ impl Partitions {
         }
     }
 
-    /// Plans the read if that takes no waiting.
-    fn look(&self, read: &Read) -> Result<Result<ReadResult, ReadError>, Cold> {
-        let looked = self.ask(&read.partition, |partition| Ok(at_once(|| partition.read(&read.spec))));
-        looked.unwrap_or_else(|absent| Ok(Err(absent)))
-    }
-
     fn read_when_warm(self: &Rc<Self>, to: ShardId, read: Read, cold: Cold) {
         let partitions = Rc::clone(self);
         self.core.spawn(async move {
-            let result = partitions.look_again(&read, cold).await;
+            let look = |partition: &Partition| partition.read(&read.spec);
+            let result = partitions.look_again(&read.partition, look, cold).await;
             let done = ReadDone { fetch: read.fetch, item: read.item, result };
             partitions.effects.borrow_mut().push(Effect::Read { to, done });
             // Effects are carried out in settle, which may be far off on an idle shard.
@@ -53,17 +48,44 @@ impl Partitions {
         });
     }
 
+    /// What `look` finds in a partition; while that takes reading, others are served.
+    pub(super) async fn find<T>(
+        &self,
+        id: &PartitionId,
+        look: impl Fn(&Partition) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        match self.look(id, &look) {
+            Ok(found) => found,
+            Err(cold) => self.look_again(id, look, cold).await,
+        }
+    }
+
+    /// What `look` finds, if that takes no waiting.
+    fn look<T>(
+        &self,
+        id: &PartitionId,
+        look: impl FnOnce(&Partition) -> Result<T, ReadError>,
+    ) -> Result<Result<T, ReadError>, Cold> {
+        let looked = self.ask(id, |partition| Ok(at_once(|| look(partition))));
+        looked.unwrap_or_else(|absent| Ok(Err(absent)))
+    }
+
     /// Has what is cold read by the ring, so that the shard need not wait for it, and looks again.
-    async fn look_again(&self, read: &Read, mut cold: Cold) -> Result<ReadResult, ReadError> {
+    async fn look_again<T>(
+        &self,
+        id: &PartitionId,
+        look: impl Fn(&Partition) -> Result<T, ReadError>,
+        mut cold: Cold,
+    ) -> Result<T, ReadError> {
         for _ in 0..TRIES {
             // If that fails, the look-up will say so.
             let _ = self.files.read(&cold.file, cold.position, WARMED_BYTES).await;
-            match self.look(read) {
-                Ok(result) => return result,
+            match self.look(id, &look) {
+                Ok(found) => return found,
                 Err(still) => cold = still,
             }
         }
-        self.ask(&read.partition, |partition| partition.read(&read.spec))
+        self.ask(id, |partition| look(partition))
     }
 }
 
@@ -97,8 +119,6 @@ impl Partition {
                 let (log_start_offset, high_watermark) = (result.log_start_offset, result.high_watermark);
                 return Err(ReadError::OutOfRange { log_start_offset, high_watermark });
             }
-            // Cold: looked up again when it is not.
-            Err(LogReadError::Io { error, .. }) if error.kind() == ErrorKind::WouldBlock => return Ok(result),
             Err(error) => return Err(self.read_failed(&error)),
         };
         result.data = (plan.len > 0).then_some(FileRange { file: plan.file, position: plan.position, len: plan.len });
@@ -162,8 +182,12 @@ impl Partition {
         (epoch < spec.last_fetched_epoch || end < spec.offset).then_some((epoch, end))
     }
 
+    /// Says why, unless it is only that the look-up may not wait: then it is made again, whatever comes of this one.
     pub(super) fn read_failed(&self, error: &LogReadError) -> ReadError {
-        crate::metrics::log::error(format_args!("read {}-{}: {error}", self.topic, self.id.index));
+        let is_cold = matches!(error, LogReadError::Io { error, .. } if error.kind() == ErrorKind::WouldBlock);
+        if !is_cold {
+            crate::metrics::log::error(format_args!("read {}-{}: {error}", self.topic, self.id.index));
+        }
         ReadError::Storage
     }
 }

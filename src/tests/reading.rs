@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::batches::Batch;
 use crate::broker::Broker;
-use crate::raw::{self, Answer, Bytes};
+use crate::raw::{self, Answer, Bytes, Connection};
 use crate::topics;
 
 const NONE: i16 = 0;
@@ -44,6 +44,15 @@ fn fetched(body: &[u8]) -> (i16, i32) {
     (code, answer.i32())
 }
 
+/// What ListOffsets says of a time: error code, timestamp and offset.
+fn offset_at(connection: &mut Connection, topic: &str, partition: i32, timestamp: i64) -> (i16, i64, i64) {
+    let body = Bytes::new().i32(-1).i32(1).string(topic).i32(1).i32(partition).i64(timestamp);
+    let body = connection.call(raw::LIST_OFFSETS, 1, &body).answer("ListOffsets");
+    let mut answer = Answer(&body);
+    let _ = (answer.i32(), answer.string(), answer.i32(), answer.i32());
+    (answer.i16(), answer.i64(), answer.i64())
+}
+
 fn with_records(broker: &Broker) -> String {
     let topic = topics::create(broker, 1);
     let records = Batch::sound().bytes();
@@ -75,16 +84,18 @@ fn what_is_not_in_memory_is_found_and_read() {
     const PARTITIONS: i32 = 4;
     let broker = Broker::with(&["log.index.interval.bytes=100"]);
     let topic = topics::create(&broker, PARTITIONS);
-    let records = Batch::sound().bytes();
+    let written_at = |offset: i64| Batch::sound().base_timestamp + offset;
     let mut connection = broker.connect();
-    for partition in (0..PARTITIONS).cycle().take(400) {
+    for (partition, offset) in (0..PARTITIONS).flat_map(|partition| (0..100).map(move |offset| (partition, offset))) {
+        let at = written_at(offset);
+        let records = Batch::with(|batch| (batch.base_timestamp, batch.max_timestamp) = (at, at));
         let place = Bytes::new().i16(-1).i16(-1).i32(10_000).i32(1).string(&topic).i32(1).i32(partition);
         connection.call(raw::PRODUCE, 8, &place.i32(records.len() as i32).raw(&records)).answer("Produce");
     }
     // The newest batches are remembered until then.
     let broker = broker.restarted();
     let mut connection = broker.connect();
-    let one = records.len() as i32;
+    let one = Batch::sound().bytes().len() as i32;
     for (offset, max_wait_ms) in [(0, 0), (50, 100), (99, 0), (100, 0)] {
         make_cold(&broker, &topic);
         for partition in 0..PARTITIONS {
@@ -93,7 +104,14 @@ fn what_is_not_in_memory_is_found_and_read() {
             let found = fetched(&connection.call(raw::FETCH, 4, &fetch.body()).answer("Fetch"));
             assert_eq!(found, (NONE, (100 - offset as i32) * one), "offset {offset} of partition {partition}");
         }
+        make_cold(&broker, &topic);
+        for partition in 0..PARTITIONS {
+            let found = offset_at(&mut connection, &topic, partition, written_at(offset));
+            let expected = if offset < 100 { (NONE, written_at(offset), offset) } else { (NONE, -1, -1) };
+            assert_eq!(found, expected, "the time of offset {offset} of partition {partition}");
+        }
     }
+    assert!(!broker.log().contains("ERROR"), "{}", broker.log());
 }
 
 #[test]
@@ -158,13 +176,7 @@ fn sessions_that_never_were_are_told() {
 fn timestamps_from_the_edge() {
     let broker = Broker::start();
     let topic = with_records(&broker);
-    let ask = |partition: i32, timestamp: i64| {
-        let body = Bytes::new().i32(-1).i32(1).string(&topic).i32(1).i32(partition).i64(timestamp);
-        let answer = broker.connect().call(raw::LIST_OFFSETS, 1, &body).answer("ListOffsets");
-        let mut answer = Answer(&answer);
-        let _ = (answer.i32(), answer.string(), answer.i32(), answer.i32());
-        (answer.i16(), answer.i64(), answer.i64())
-    };
+    let ask = |partition, timestamp| offset_at(&mut broker.connect(), &topic, partition, timestamp);
     assert_eq!(ask(0, -1), (NONE, -1, 3));
     assert_eq!(ask(0, -2), (NONE, -1, 0));
     assert_eq!(ask(0, 0), (NONE, 1_700_000_000_000, 0));
