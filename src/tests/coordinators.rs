@@ -21,6 +21,13 @@ const PARTITIONS: i32 = 8;
 /// A commit of somebody who is no member.
 const NOBODY: (&str, i32) = ("", -1);
 
+fn new_dir(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("ringmill-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).expect("a new directory");
+    dir
+}
+
 /// Two directories; the first holds the metadata.
 fn start(dir: &Path, more: &[&str]) -> Broker {
     let names: Vec<String> = ["a", "b"].iter().map(|name| dir.join(name).display().to_string()).collect();
@@ -91,9 +98,7 @@ fn nothing_is_acknowledged_by_a_coordinator_that_cannot_write() {
     if is_control() {
         return;
     }
-    let dir = std::env::temp_dir().join(format!("ringmill-coordinators-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir).expect("a new directory");
+    let dir = new_dir("coordinators");
     let broker = start(&dir, &[]);
     let topic = topics::create(&broker, 1);
     let mut connection = broker.connect();
@@ -178,9 +183,7 @@ fn a_load_buffer_smaller_than_a_batch_loads_everything() {
     if is_control() {
         return;
     }
-    let dir = std::env::temp_dir().join(format!("ringmill-load-buffer-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir).expect("a new directory");
+    let dir = new_dir("load-buffer");
     let broker = start(&dir, &[]);
     let topic = topics::create(&broker, 1);
     let mut connection = broker.connect();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ringmill::config::{Properties, Surroundings, resolve};
 use ringmill::start::Server;
-use wire::codec::{Decoder, Message, Records, Request};
+use wire::codec::{Decoder, Message, Records};
 use wire::generated::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use wire::generated::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use wire::generated::describe_configs_request::DescribeConfigsResource;
@@ -22,7 +22,7 @@ use wire::records::{BatchBuilder, Scratch};
 use wire::{ErrorCode, Uuid};
 
 use crate::broker::is_control;
-use crate::raw::{Connection, frame};
+use crate::raw::{Connection, ask};
 
 const SHARDS: u16 = 2;
 const PARTITIONS: i32 = 4;
@@ -75,13 +75,6 @@ fn new_dir(name: &str) -> PathBuf {
     let dir = std::env::temp_dir().join(format!("ringmill-direct-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     dir
-}
-
-/// The body of the answer.
-fn ask<'a, R: Request<'a>>(connection: &mut Connection, request: &R, version: i16) -> Vec<u8> {
-    assert!(connection.send(&frame(request, version)), "{} is sent", R::KEY.name());
-    let body = connection.receive().answer(R::KEY.name());
-    body[usize::from(R::KEY.response_header_version(version) > 0)..].to_vec()
 }
 
 fn decode<'a, T: Message<'a>>(body: &'a [u8], version: i16) -> T {

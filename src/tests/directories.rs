@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, is_control};
-use crate::raw::{Connection, frame};
-use wire::codec::{Decoder, Message, Records, Request};
+use crate::raw::{Connection, ask};
+use wire::codec::{Decoder, Message, Records};
 use wire::generated::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use wire::generated::describe_log_dirs_request::DescribeLogDirsRequest;
 use wire::generated::incremental_alter_configs_request::{
@@ -246,9 +246,4 @@ fn set(connection: &mut Connection, name: &str, value: &str) -> i16 {
     let body = ask(connection, &request, 0);
     let response = IncrementalAlterConfigsResponse::decode(&mut Decoder::new(&body), 0).expect("a response");
     response.responses[0].error_code
-}
-
-fn ask<'a, R: Request<'a>>(connection: &mut Connection, request: &R, version: i16) -> Vec<u8> {
-    assert!(connection.send(&frame(request, version)));
-    connection.receive().answer(R::KEY.name())
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::broker::Broker;
-use crate::raw::{Connection, frame};
+use crate::raw::{Connection, ask};
 use crate::serving::fetch_request;
-use wire::codec::{Decoder, Message, Records, Request};
+use wire::codec::{Decoder, Message, Records};
 use wire::generated::alter_replica_log_dirs_request::{
     AlterReplicaLogDir, AlterReplicaLogDirTopic, AlterReplicaLogDirsRequest,
 };
@@ -289,11 +289,6 @@ pub(crate) fn fetch(connection: &mut Connection, offset: i64, max_wait_ms: i32) 
         }
     }
     (numbers, end)
-}
-
-pub(crate) fn ask<'a, R: Request<'a>>(connection: &mut Connection, request: &R, version: i16) -> Vec<u8> {
-    assert!(connection.send(&frame(request, version)));
-    connection.receive().answer(R::KEY.name())
 }
 
 /// The names of a log's segments, oldest first.

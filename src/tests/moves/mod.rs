@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::broker::is_control;
 use crate::groups;
-use crate::site::{FAST, LARGE, NONE, SLOW, SMALL, Site, TOPIC, alter, ask, fetch, produce};
+use crate::raw::ask;
+use crate::site::{FAST, LARGE, NONE, SLOW, SMALL, Site, TOPIC, alter, fetch, produce};
 use wire::codec::{Decoder, Message};
 use wire::generated::delete_records_request::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use wire::generated::delete_topics_request::DeleteTopicsRequest;
