@@ -1,10 +1,13 @@
 //! What is done to the machine so that a measurement is not disturbed.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde_json::Value;
 
 use crate::failure::{Doing, Failure};
@@ -52,14 +55,33 @@ pub(crate) fn evict(data: &Path, topic: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Touches memory and gives it back, so that the page cache grows into pages the host has already given.
-pub(crate) fn touch_memory(gib: usize) {
-    const PAGE: usize = 4096;
-    let mut held = Vec::new();
-    for _ in 0..gib {
-        let mut block = vec![0u8; 1 << 30];
-        block.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
-        held.push(std::hint::black_box(block));
+/// Memory that the host has given, and can't take back before this is dropped.
+///
+/// A host that shares its memory takes back what its guests leave free, in blocks of 2 MiB (free page reporting), and a page
+/// that has to be given again costs several us, more than all else that a broker does for it. So all of it is written once,
+/// and of each 2 MiB one page is kept: the rest is free for everyone, and no block of it is free as a whole.
+pub(crate) struct WarmMemory(#[expect(dead_code, reason = "held, never read")] File);
+
+impl WarmMemory {
+    const PAGE: i64 = 4096;
+    const BLOCK: i64 = 2 << 20;
+
+    pub(crate) fn take(gib: usize) -> Result<WarmMemory, Failure> {
+        let fd = memfd_create("perf-warm-memory", MFdFlags::MFD_CLOEXEC)
+            .map_err(io::Error::from)
+            .doing("make a file in memory")?;
+        let mut file = File::from(fd);
+        let block = vec![1; Self::BLOCK as usize];
+        let blocks = gib as i64 * (1 << 30) / Self::BLOCK;
+        for _ in 0..blocks {
+            file.write_all(&block).doing("touch memory (--warm-gib)")?;
+        }
+        let punch = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        for block in 0..blocks {
+            let (start, length) = (block * Self::BLOCK + Self::PAGE, Self::BLOCK - Self::PAGE);
+            fallocate(&file, punch, start, length).map_err(io::Error::from).doing("give memory back")?;
+        }
+        Ok(WarmMemory(file))
     }
 }
 
