@@ -1,13 +1,14 @@
 //! Topic and partition -> the shard that owns it. A plain call when it is ours, one `Call` when it is not.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use foldhash::HashMap;
 use shards::{Core, Lane, ShardId};
 use state::metadata::{Image, TopicChange, shard_of};
 use wire::Uuid;

@@ -78,9 +78,17 @@ impl Into {
     }
 }
 
+/// Answers up to this size leave as one piece with others: a copy costs less than a slice of a `sendmsg`, and gives back at once
+/// what the answer was written in.
+const SMALL_BYTES: usize = 256;
+/// Room for as many as a client usually has in flight; each connection keeps so much.
+const GATHERED_BYTES: usize = 512;
+
 #[derive(Default)]
 pub(crate) struct Output {
     pub(crate) queue: VecDeque<Item>,
+    /// Memory for the next small answers, without bytes.
+    spare: Vec<u8>,
     /// Bytes in the queue, files included.
     pub(crate) bytes: u64,
     /// The socket takes no more; an operation in the ring waits until it does.
@@ -110,10 +118,25 @@ impl Output {
         self.fresh = true;
         match out {
             Out::Bytes(bytes) if bytes.is_empty() => {}
+            Out::Bytes(bytes) if bytes.len() <= SMALL_BYTES => self.gather(&bytes),
             Out::File { len: 0, .. } => {}
             Out::Bytes(bytes) => self.queue.push_back(Item::Bytes { bytes, at: 0 }),
             Out::File { file, position, len } => {
                 self.queue.push_back(Item::File(FileRange { file, position, len, warm_until: position }));
+            }
+        }
+    }
+
+    fn gather(&mut self, bytes: &[u8]) {
+        match self.queue.back_mut() {
+            Some(Item::Bytes { bytes: last, .. }) if last.capacity() - last.len() >= bytes.len() => {
+                last.extend_from_slice(bytes);
+            }
+            _ => {
+                let mut first = std::mem::take(&mut self.spare);
+                first.reserve(GATHERED_BYTES);
+                first.extend_from_slice(bytes);
+                self.queue.push_back(Item::Bytes { bytes: first, at: 0 });
             }
         }
     }
@@ -136,7 +159,11 @@ impl Output {
                 return;
             }
             count -= left;
-            self.queue.pop_front();
+            let Some(Item::Bytes { mut bytes, .. }) = self.queue.pop_front() else { return };
+            if bytes.capacity() == GATHERED_BYTES {
+                bytes.clear();
+                self.spare = bytes;
+            }
         }
     }
 
@@ -171,5 +198,39 @@ impl Socket {
 
     pub(crate) fn op(&self, kind: Kind) -> OpName {
         OpName::new(kind, self.id.generation, self.id.slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(output: &Output) -> Vec<usize> {
+        let sizes = output.queue.iter().map(|item| match item {
+            Item::Bytes { bytes, at } => bytes.len() - at,
+            Item::File(range) => range.len as usize,
+        });
+        sizes.collect()
+    }
+
+    #[test]
+    fn small_answers_leave_together_and_their_memory_stays() {
+        let mut output = Output::default();
+        for _ in 0..6 {
+            output.push(Out::Bytes(vec![1; 100]));
+        }
+        assert_eq!((pieces(&output), output.bytes), (vec![500, 100], 600));
+        output.sent_bytes(250);
+        assert_eq!(pieces(&output), [250, 100]);
+        output.push(Out::Bytes(vec![2; 100]));
+        output.push(Out::Bytes(vec![3; 1000]));
+        output.push(Out::Bytes(vec![4; 100]));
+        assert_eq!(pieces(&output), [250, 200, 1000, 100]);
+        output.sent_bytes(1550);
+        assert_eq!((pieces(&output), output.bytes, output.spare.capacity()), (vec![], 0, GATHERED_BYTES));
+        let kept = output.spare.as_ptr();
+        output.push(Out::Bytes(vec![5; 100]));
+        let Some(Item::Bytes { bytes, .. }) = output.queue.front() else { panic!("bytes were queued") };
+        assert!(bytes.as_ptr() == kept && *bytes == [5; 100]);
     }
 }

@@ -5,10 +5,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use shards::ShardId;
+use smallvec::SmallVec;
 use state::fetch_session::TopicKey;
-use wire::generated::produce_response::{PartitionProduceResponse, ProduceResponse, TopicProduceResponse};
+use wire::generated::produce_response::PartitionProduceResponse;
+use wire::produce_answer::ProduceAnswer;
 use wire::produce_walk::{ProducePartition, ProduceWalk};
-use wire::{ApiKey, ErrorCode, Message};
+use wire::{ApiKey, ErrorCode};
 
 use super::{Api, Context, ReplyTo, open_response, topics};
 use crate::calls::{Acks, Append, AppendDone, AppendError, Appended, PartitionId, Ticket};
@@ -34,11 +36,22 @@ struct Pending {
     version: i16,
     correlation_id: i32,
     acks: Acks,
-    /// Each topic of the request with the number of its partitions there.
-    topics: Vec<(Rc<Topic>, usize)>,
+    topics: Topics,
     /// The partitions of all topics, one behind the other.
-    answers: Vec<(i32, Option<Answer>)>,
+    answers: SmallVec<[(i32, Option<Answer>); 1]>,
     missing: usize,
+}
+
+/// The topics of a request: most have one, with one partition, and cost no memory of their own.
+type Topics = SmallVec<[Asked; 1]>;
+
+#[derive(Clone)]
+struct Asked {
+    topic: Rc<Topic>,
+    /// The code for a partition that the topic does not have.
+    unknown: ErrorCode,
+    /// Partitions of the topic in the request.
+    partitions: usize,
 }
 
 type Answer = Result<AppendDone, Refusal>;
@@ -67,29 +80,26 @@ pub(super) fn handle(api: &Api, cx: &Context, to: ReplyTo) -> Result<Outcome, St
     if pending.missing == 0 {
         return Ok(finish(pending));
     }
-    let acks = pending.acks;
+    let (acks, topics) = (pending.acks, pending.topics.clone());
     let produce = api.produces.pending.borrow_mut().insert(pending);
-    start_all(api, cx, &walk, produce, acks);
+    start_all(api, cx, &walk, &topics, |item| Waiter { shard: api.core.id(), produce, item, acks });
     let later = if acks == Acks::None { Outcome::Silent } else { Outcome::Overlapping };
     Ok(api.produces.finish_if_complete(produce).unwrap_or(later))
 }
 
-fn start_all(api: &Api, cx: &Context, walk: &ProduceWalk<'_>, produce: Ticket, acks: Acks) {
-    let mut item = 0;
-    for topic in walk.topics() {
-        let (route, unknown) = topics::find(api, key(cx.version, topic.name, topic.topic_id));
-        for partition in topic.partitions {
-            let waiter = Waiter { shard: api.core.id(), produce, item, acks };
-            let started = match api.router.place(&route, partition.index) {
-                Some(place) => start(api, cx, &route, place, &partition, waiter),
-                None => Err((unknown, None)),
-            };
-            match started {
-                Ok(None) => {}
-                Ok(Some(done)) => api.produces.answer(produce, item, Ok(done)),
-                Err(refusal) => api.produces.answer(produce, item, Err(refusal)),
-            }
-            item += 1;
+fn start_all(api: &Api, cx: &Context, walk: &ProduceWalk<'_>, topics: &Topics, waiter: impl Fn(u32) -> Waiter) {
+    let partitions =
+        walk.topics().zip(topics).flat_map(|(topic, asked)| topic.partitions.map(move |part| (asked, part)));
+    for (item, (asked, partition)) in (0..).zip(partitions) {
+        let waiter = waiter(item);
+        let started = match api.router.place(&asked.topic, partition.index) {
+            Some(place) => start(api, cx, &asked.topic, place, &partition, waiter),
+            None => Err((asked.unknown, None)),
+        };
+        match started {
+            Ok(None) => {}
+            Ok(Some(done)) => api.produces.answer(waiter.produce, item, Ok(done)),
+            Err(refusal) => api.produces.answer(waiter.produce, item, Err(refusal)),
         }
     }
 }
@@ -148,16 +158,16 @@ pub(super) fn appended(api: &Api, appended: Appended) {
 
 impl Pending {
     fn new(api: &Api, cx: &Context, to: ReplyTo, walk: &ProduceWalk<'_>, acks: Acks) -> Self {
-        let mut answers = Vec::with_capacity(walk.partition_count());
-        let mut topics = Vec::new();
+        let mut answers = SmallVec::with_capacity(walk.partition_count());
+        let mut asked = Topics::new();
         for topic in walk.topics() {
             let before = answers.len();
             answers.extend(topic.partitions.map(|partition| (partition.index, None)));
-            let (route, _) = topics::find(api, key(cx.version, topic.name, topic.topic_id));
-            topics.push((route, answers.len() - before));
+            let (topic, unknown) = topics::find(api, key(cx.version, topic.name, topic.topic_id));
+            asked.push(Asked { topic, unknown, partitions: answers.len() - before });
         }
         let missing = answers.len();
-        Self { to, version: cx.version, correlation_id: cx.correlation_id, acks, topics, answers, missing }
+        Self { to, version: cx.version, correlation_id: cx.correlation_id, acks, topics: asked, answers, missing }
     }
 }
 
@@ -187,20 +197,15 @@ fn finish(pending: Pending) -> Outcome {
         let failed = pending.answers.iter().find_map(|(_, answer)| Some(answer.as_ref()?.as_ref().err()?.0));
         return failed.map_or(Outcome::Silent, |code| Outcome::Close(format!("acks=0 and {}", code.name())));
     }
-    let mut left = pending.answers.as_slice();
-    let mut responses = Vec::with_capacity(pending.topics.len());
-    for (topic, count) in &pending.topics {
-        let (answers, rest) = left.split_at(*count);
-        left = rest;
-        responses.push(TopicProduceResponse {
-            name: topic.name.as_ref().into(),
-            topic_id: topic.id,
-            partition_responses: answers.iter().map(|(index, answer)| partition_response(*index, answer)).collect(),
-        });
-    }
-    let response = ProduceResponse { responses, ..Default::default() };
     let mut e = open_response(ApiKey::Produce, pending.version, pending.correlation_id);
-    response.encode(&mut e, pending.version);
+    let mut response = ProduceAnswer::begin(&mut e, pending.version, pending.topics.len());
+    let mut left = pending.answers.as_slice();
+    for Asked { topic, partitions, .. } in &pending.topics {
+        let (answers, rest) = left.split_at(*partitions);
+        left = rest;
+        response.topic(&topic.name, topic.id, answers.iter().map(|(index, answer)| partition_response(*index, answer)));
+    }
+    response.finish(0);
     e.end_frame();
     Outcome::Reply(Reply::bytes(e.buf))
 }

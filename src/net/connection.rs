@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use shards::{Chunk, Out};
+use smallvec::{SmallVec, smallvec};
 
 use super::frames::{Cut, FrameError, Framer};
 
@@ -24,11 +25,11 @@ pub(crate) type Sequence = u64;
 
 /// A complete response, in the pieces it is sent in.
 #[derive(Debug)]
-pub struct Reply(pub Vec<Out>);
+pub struct Reply(pub SmallVec<[Out; 1]>);
 
 impl Reply {
     pub fn bytes(frame: Vec<u8>) -> Self {
-        Self(vec![Out::Bytes(frame)])
+        Self(smallvec![Out::Bytes(frame)])
     }
 
     /// The frame of a response without file ranges.

@@ -7,9 +7,9 @@ mod frames;
 mod memory;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use foldhash::HashMap;
 use shards::{Chunk, Core, Nanos, SocketId};
 
 use crate::calls::Call;

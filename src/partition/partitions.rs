@@ -2,11 +2,11 @@
 //! waiters are to hear.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashSet};
 use shards::{Chunk, Core, Files, Nanos, ShardId};
 use state::metadata::Image;
 use wire::records::Scratch;

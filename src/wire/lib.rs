@@ -3,7 +3,7 @@
 //! - [`codec`]: primitive types, arrays, tagged fields; every count bounded by the bytes that remain
 //! - [`header`], [`error_code`], [`uuid`]: what every request and response shares
 //! - [`generated`]: the messages and records of Apache Kafka 4.3.1, and [`api`], the table of APIs; by `cargo x codegen`
-//! - [`produce_walk`], [`fetch_walk`]: the hot requests, read in place
+//! - [`produce_walk`], [`fetch_walk`], [`produce_answer`]: the hot requests, read in place, and a hot answer, written in place
 //! - [`records`]: record batches as views over bytes
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ pub mod error_code;
 pub mod fetch_walk;
 pub mod generated;
 pub mod header;
+pub mod produce_answer;
 pub mod produce_walk;
 pub mod records;
 pub mod uuid;

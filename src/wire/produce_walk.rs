@@ -7,7 +7,7 @@ use crate::messages::ProduceRequest;
 use crate::walk::{Shape, Topics, Walked};
 
 /// The first version that names topics by their id (KIP-516).
-const TOPIC_IDS_FROM: i16 = 13;
+pub(crate) const TOPIC_IDS_FROM: i16 = 13;
 
 /// A Produce request, checked to its last byte; nothing of it is copied.
 #[derive(Debug, Clone)]

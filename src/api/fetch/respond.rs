@@ -127,5 +127,5 @@ fn splice(buf: Vec<u8>, splices: &[Splice], files: Vec<FileRange>) -> Reply {
     if at < buf.len() {
         outs.push(Out::Bytes(buf[at..].to_vec()));
     }
-    Reply(outs)
+    Reply(outs.into())
 }
