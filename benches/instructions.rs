@@ -10,9 +10,11 @@ use std::hint::black_box;
 use wire::fetch_walk::FetchWalk;
 use wire::generated::fetch_request::FetchRequest;
 use wire::generated::produce_request::ProduceRequest;
+use wire::generated::produce_response::PartitionProduceResponse;
+use wire::produce_answer::ProduceAnswer;
 use wire::produce_walk::ProduceWalk;
 use wire::records::{Batches, Codec, Scratch, Stamp, scan, stamp};
-use wire::{Decoder, Message};
+use wire::{Decoder, Encoder, Message, Uuid};
 
 /// How often a workload runs; `cargo x instructions` divides by it.
 const TIMES: usize = 100;
@@ -58,6 +60,16 @@ const WORKLOADS: &[(&str, Make)] = &[
         Box::new(move || {
             let request = ProduceRequest::decode(&mut Decoder::new(black_box(&body)), ProduceRequest::MAX_VERSION);
             black_box(request.expect("it is sound"));
+        })
+    }),
+    ("produce-answer-1", || {
+        Box::new(|| {
+            let mut e = Encoder::with_capacity(128);
+            let mut answer = ProduceAnswer::begin(&mut e, ProduceRequest::MAX_VERSION, 1);
+            let done = PartitionProduceResponse { base_offset: black_box(1 << 33), ..Default::default() };
+            answer.topic("t", Uuid::ZERO, [done].into_iter());
+            answer.finish(0);
+            black_box(e.buf);
         })
     }),
     ("fetch-walk-100", || {
