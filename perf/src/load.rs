@@ -17,11 +17,13 @@ pub(crate) fn run(broker: &Broker, place: &Place, command: &str, topic: &str, op
         .args([command, "--bootstrap", &broker.home.address, "--topic", topic, "--watch-pid", &pid])
         .args(options.split_whitespace())
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
         .output()
         .doing("run the load")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    eprint!("{said}");
     if !output.status.success() {
-        return Err(Failure::Setup(format!("the load against {} failed: {command} {options}", broker.name)));
+        let why = said.lines().last().unwrap_or("it said nothing");
+        return Err(Failure::Setup(format!("the load against {} failed: {why} ({command} {options})", broker.name)));
     }
     serde_json::from_slice(&output.stdout).map_err(|_| Failure::Malformed("the load's result"))
 }

@@ -174,7 +174,7 @@ mod tests {
         let text = concat!(
             r#"{"scenario":"one","broker":"a","note":{"counts":{"syscalls_per_request":2.5}}}"#,
             "\n",
-            r#"{"scenario":"one","broker":"a","round":0,"result":{"cpu_percent":1.5,"resident_growth_mib":70}}"#,
+            r#"{"scenario":"one","broker":"a","round":0,"result":{"cpu_percent":1.5,"resident_growth_mib":70,"again_after":"it stumbled"}}"#,
             "\n",
             r#"{"scenario":"one","broker":"b","note":{"failed":"it ended"}}"#
         );
@@ -183,6 +183,7 @@ mod tests {
         assert!(table.contains("| 1.50 | % | - | < 2 | yes |"), "{table}");
         assert!(table.contains("| … memory | 70.0 | MiB | - | < 64 | **no** |"), "{table}");
         assert!(table.contains("syscalls/request 2.50") && table.contains("one b failed"), "{table}");
+        assert!(table.contains("a round done again after: it stumbled"), "{table}");
         assert!(Run::parse("nonsense".to_owned(), Value::Null).is_err());
     }
 }

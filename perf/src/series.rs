@@ -152,6 +152,8 @@ impl Run {
         if let Some(stolen) = parts("/cpu_s/stolen").filter(|stolen| *stolen > OTHERS_MAX) {
             doubts.push(format!("the host took {stolen:.2} cores"));
         }
+        let again = self.rounds(scenario, broker).filter_map(|result| result["again_after"].as_str());
+        doubts.extend(again.map(|why| format!("a round done again after: {why}")));
         doubts
     }
 }

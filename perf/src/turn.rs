@@ -138,8 +138,19 @@ impl Turn<'_> {
         Ok(best)
     }
 
-    /// One run of `part` of the scenario's length. Produced topics are deleted again, and gone before this returns.
+    /// One run of `part` of the scenario's length. One that fails is done again, once, and the result tells why.
     fn measure(&mut self, part: f64) -> Result<Value, Failure> {
+        self.attempt(part).or_else(|why| {
+            self.broker.check_alive()?;
+            eprintln!("perf: {why}; once more");
+            let mut result = self.attempt(part)?;
+            result["again_after"] = json!(why.to_string());
+            Ok(result)
+        })
+    }
+
+    /// Produced topics are deleted again, and gone before this returns.
+    fn attempt(&mut self, part: f64) -> Result<Value, Failure> {
         let part = part * self.scale;
         if self.is_preloaded() || self.keeps_topic() {
             if self.scenario.extension.cold {
@@ -149,9 +160,9 @@ impl Turn<'_> {
             return self.run(&topic, part);
         }
         let topic = self.create_topic()?;
-        let result = self.run(&topic, part)?;
+        let result = self.run(&topic, part);
         self.delete_topic(&topic)?;
-        Ok(result)
+        result
     }
 
     fn run(&self, topic: &str, part: f64) -> Result<Value, Failure> {
