@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 
 use crate::broker::{Broker, is_control};
-use crate::raw::{Connection, Outcome};
-use wire::codec::{Decoder, Encoder, Message};
+use crate::raw::{Connection, Outcome, decode};
+use wire::codec::Encoder;
 use wire::generated::api_versions_response::ApiVersionsResponse;
 use wire::{ApiKey, recode};
 
@@ -43,7 +43,7 @@ fn every_api_of_the_controllers_listener_answers() {
 fn check(connect: &mut dyn FnMut() -> Connection) -> usize {
     let mut connection = connect();
     let body = call(&mut connection, ApiKey::ApiVersions, 2).answer("ApiVersions");
-    let offered = ApiVersionsResponse::decode(&mut Decoder::new(&body), 2).expect("a list of APIs").api_keys;
+    let offered = decode::<ApiVersionsResponse<'_>>(&body, 2).api_keys;
     for one in &offered {
         let key = ApiKey::from_i16(one.api_key).expect("a key of Kafka's");
         for version in one.min_version.max(key.versions().0)..=one.max_version {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ringmill::config::{Properties, Surroundings, resolve};
 use ringmill::start::Server;
-use wire::codec::{Decoder, Message, Records};
+use wire::codec::Records;
 use wire::generated::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use wire::generated::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use wire::generated::describe_configs_request::DescribeConfigsResource;
@@ -22,7 +22,7 @@ use wire::records::{BatchBuilder, Scratch};
 use wire::{ErrorCode, Uuid};
 
 use crate::broker::is_control;
-use crate::raw::{Connection, ask};
+use crate::raw::{Connection, ask, decode};
 
 const SHARDS: u16 = 2;
 const PARTITIONS: i32 = 4;
@@ -75,10 +75,6 @@ fn new_dir(name: &str) -> PathBuf {
     let dir = std::env::temp_dir().join(format!("ringmill-direct-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     dir
-}
-
-fn decode<'a, T: Message<'a>>(body: &'a [u8], version: i16) -> T {
-    T::decode(&mut Decoder::new(body), version).expect("an answer that can be read")
 }
 
 fn create(connection: &mut Connection, name: &str, assignments: Vec<CreatableReplicaAssignment>) -> (i16, String) {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, is_control};
-use crate::raw::{Connection, ask};
-use wire::codec::{Decoder, Message, Records};
+use crate::raw::{Connection, ask, decode};
+use wire::codec::Records;
 use wire::generated::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use wire::generated::describe_log_dirs_request::DescribeLogDirsRequest;
 use wire::generated::incremental_alter_configs_request::{
@@ -194,7 +194,7 @@ fn create(connection: &mut Connection, name: &str, partitions: i32) {
     };
     let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 60_000, ..Default::default() };
     let body = ask(connection, &request, 4);
-    let response = CreateTopicsResponse::decode(&mut Decoder::new(&body), 4).expect("a response");
+    let response = decode::<CreateTopicsResponse<'_>>(&body, 4);
     assert_eq!(response.topics[0].error_code, 0, "{name}");
 }
 
@@ -207,14 +207,14 @@ fn produce(connection: &mut Connection, partition: i32) -> i16 {
     let topic = TopicProduceData { name: "t".into(), partition_data: vec![partition], ..Default::default() };
     let request = ProduceRequest { acks: -1, timeout_ms: 30_000, topic_data: vec![topic], ..Default::default() };
     let body = ask(connection, &request, 8);
-    let response = ProduceResponse::decode(&mut Decoder::new(&body), 8).expect("a response");
+    let response = decode::<ProduceResponse<'_>>(&body, 8);
     response.responses[0].partition_responses[0].error_code
 }
 
 /// The error code of each log directory, in the order of `log.dirs`.
 fn directory_errors(connection: &mut Connection) -> Vec<i16> {
     let body = ask(connection, &DescribeLogDirsRequest::default(), 1);
-    let response = DescribeLogDirsResponse::decode(&mut Decoder::new(&body), 1).expect("a response");
+    let response = decode::<DescribeLogDirsResponse<'_>>(&body, 1);
     response.results.iter().map(|one| one.error_code).collect()
 }
 
@@ -223,7 +223,7 @@ fn without_leader(connection: &mut Connection) -> Vec<i32> {
     const LEADER_NOT_AVAILABLE: i16 = 5;
     let topics = vec![MetadataRequestTopic { name: Some("t".into()), ..Default::default() }];
     let body = ask(connection, &MetadataRequest { topics: Some(topics), ..Default::default() }, 8);
-    let response = MetadataResponse::decode(&mut Decoder::new(&body), 8).expect("a response");
+    let response = decode::<MetadataResponse<'_>>(&body, 8);
     let mut found = Vec::new();
     for partition in &response.topics[0].partitions {
         let away = (partition.error_code, partition.leader_id, &partition.offline_replicas[..]);
@@ -244,6 +244,6 @@ fn set(connection: &mut Connection, name: &str, value: &str) -> i16 {
     let resource = AlterConfigsResource { resource_type: 4, resource_name: "1".into(), configs: vec![config] };
     let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
     let body = ask(connection, &request, 0);
-    let response = IncrementalAlterConfigsResponse::decode(&mut Decoder::new(&body), 0).expect("a response");
+    let response = decode::<IncrementalAlterConfigsResponse<'_>>(&body, 0);
     response.responses[0].error_code
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, is_control};
-use crate::raw::{Connection, Outcome, frame};
-use wire::codec::{Decoder, Message, Records};
+use crate::raw::{Connection, Outcome, decode, frame};
+use wire::codec::Records;
 use wire::generated::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use wire::generated::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use wire::generated::fetch_response::{FetchResponse, PartitionData};
@@ -153,7 +153,7 @@ fn produce(connection: &mut Connection, topic: &str, partition: i32, value: &str
     let request = ProduceRequest { acks: -1, timeout_ms: 30_000, topic_data: vec![topic], ..Default::default() };
     assert!(connection.send(&frame(&request, PRODUCE)));
     let body = connection.receive().answer("Produce");
-    let response = wire::messages::ProduceResponse::decode(&mut Decoder::new(&body), PRODUCE).expect("a response");
+    let response = decode::<wire::messages::ProduceResponse<'_>>(&body, PRODUCE);
     let answer = &response.responses[0].partition_responses[0];
     (answer.error_code, answer.base_offset)
 }
@@ -210,7 +210,7 @@ fn with_batches(
     response: &[u8],
     mut act: impl FnMut(&PartitionData<'_>, &mut dyn Iterator<Item = wire::records::Batch<'_>>),
 ) {
-    let response = FetchResponse::decode(&mut Decoder::new(response), FETCH).expect("a response");
+    let response = decode::<FetchResponse<'_>>(response, FETCH);
     assert_eq!(response.error_code, 0);
     for partition in response.responses.iter().flat_map(|topic| &topic.partitions) {
         assert_eq!(partition.error_code, 0, "partition {}", partition.partition_index);

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::broker::Broker;
-use crate::raw::{Connection, ask};
+use crate::raw::{Connection, ask, decode};
 use crate::serving::fetch_request;
-use wire::codec::{Decoder, Message, Records};
+use wire::codec::Records;
 use wire::generated::alter_replica_log_dirs_request::{
     AlterReplicaLogDir, AlterReplicaLogDirTopic, AlterReplicaLogDirsRequest,
 };
@@ -132,7 +132,7 @@ impl Site {
         };
         let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 60_000, ..Default::default() };
         let body = ask(&mut self.connect(), &request, 4);
-        let response = CreateTopicsResponse::decode(&mut Decoder::new(&body), 4).expect("a response");
+        let response = decode::<CreateTopicsResponse<'_>>(&body, 4);
         assert_eq!(response.topics[0].error_code, NONE);
         assert_eq!(self.alter("a"), NONE);
         self.wait_until_in("a");
@@ -147,13 +147,13 @@ impl Site {
         let resource = AlterConfigsResource { resource_type: 4, resource_name: "1".into(), configs: vec![config] };
         let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
         let body = ask(&mut self.connect(), &request, 0);
-        let response = IncrementalAlterConfigsResponse::decode(&mut Decoder::new(&body), 0).expect("a response");
+        let response = decode::<IncrementalAlterConfigsResponse<'_>>(&body, 0);
         assert_eq!(response.responses[0].error_code, NONE);
     }
 
     pub(crate) fn found(&self) -> Vec<Found> {
         let body = ask(&mut self.connect(), &DescribeLogDirsRequest { topics: None }, 1);
-        let response = DescribeLogDirsResponse::decode(&mut Decoder::new(&body), 1).expect("a response");
+        let response = decode::<DescribeLogDirsResponse<'_>>(&body, 1);
         let mut found = Vec::new();
         for directory in &response.results {
             let name = directory.log_dir.rsplit('/').next().unwrap_or_default().to_owned();
@@ -235,7 +235,7 @@ pub(crate) fn alter(connection: &mut Connection, topic: &str, partition: i32, pa
     let topic = AlterReplicaLogDirTopic { name: topic.into(), partitions: vec![partition] };
     let dir = AlterReplicaLogDir { path: path.display().to_string().into(), topics: vec![topic] };
     let body = ask(connection, &AlterReplicaLogDirsRequest { dirs: vec![dir] }, 1);
-    let response = AlterReplicaLogDirsResponse::decode(&mut Decoder::new(&body), 1).expect("a response");
+    let response = decode::<AlterReplicaLogDirsResponse<'_>>(&body, 1);
     response.results[0].partitions[0].error_code
 }
 
@@ -265,7 +265,7 @@ pub(crate) fn produce(
     let topic = TopicProduceData { name: TOPIC.into(), partition_data: vec![partition], ..Default::default() };
     let request = ProduceRequest { acks: -1, timeout_ms: 30_000, topic_data: vec![topic], ..Default::default() };
     let body = ask(connection, &request, 8);
-    let response = ProduceResponse::decode(&mut Decoder::new(&body), 8).expect("a response");
+    let response = decode::<ProduceResponse<'_>>(&body, 8);
     let answer = &response.responses[0].partition_responses[0];
     (answer.error_code, answer.base_offset)
 }
@@ -274,7 +274,7 @@ pub(crate) fn produce(
 pub(crate) fn fetch(connection: &mut Connection, offset: i64, max_wait_ms: i32) -> (Vec<u64>, Option<i64>) {
     let request = fetch_request(TOPIC, &[(0, offset)], max_wait_ms);
     let body = ask(connection, &request, 11);
-    let response = FetchResponse::decode(&mut Decoder::new(&body), 11).expect("a response");
+    let response = decode::<FetchResponse<'_>>(&body, 11);
     let partition = &response.responses[0].partitions[0];
     assert_eq!(partition.error_code, NONE, "offset {offset}");
     let (mut numbers, mut end, mut scratch) = (Vec::new(), None, Scratch::default());

@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::broker::is_control;
 use crate::groups;
-use crate::raw::ask;
+use crate::raw::{ask, decode};
 use crate::site::{FAST, LARGE, NONE, SLOW, SMALL, Site, TOPIC, alter, fetch, produce};
-use wire::codec::{Decoder, Message};
 use wire::generated::delete_records_request::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use wire::generated::delete_topics_request::DeleteTopicsRequest;
 use wire::generated::init_producer_id_request::InitProducerIdRequest;
@@ -171,7 +170,7 @@ fn deleted_records_stay_deleted_and_producers_are_remembered() {
     site.create(&[]);
     let request = InitProducerIdRequest { transactional_id: None, ..Default::default() };
     let body = ask(&mut site.connect(), &request, 1);
-    let producer = InitProducerIdResponse::decode(&mut Decoder::new(&body), 1).expect("a response").producer_id;
+    let producer = decode::<InitProducerIdResponse>(&body, 1).producer_id;
     let mut connection = site.connect();
     for number in 0..200 {
         assert_eq!(produce(&mut connection, number, LARGE, Some((producer, number as i32))).0, NONE);
@@ -336,7 +335,7 @@ fn delete_records(site: &Site, offset: i64) {
     let topic = DeleteRecordsTopic { name: TOPIC.into(), partitions: vec![partition] };
     let request = DeleteRecordsRequest { topics: vec![topic], timeout_ms: 10_000 };
     let body = ask(&mut site.connect(), &request, 1);
-    let response = DeleteRecordsResponse::decode(&mut Decoder::new(&body), 1).expect("a response");
+    let response = decode::<DeleteRecordsResponse<'_>>(&body, 1);
     assert_eq!(response.topics[0].partitions[0].low_watermark, offset);
 }
 
