@@ -10,6 +10,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde_json::Value;
 
+use crate::environment::field;
 use crate::failure::{Doing, Failure};
 use crate::processes;
 
@@ -66,7 +67,9 @@ impl WarmMemory {
     const PAGE: i64 = 4096;
     const BLOCK: i64 = 2 << 20;
 
+    /// At most half of what is available: brokers need some as well.
     pub(crate) fn take(gib: usize) -> Result<WarmMemory, Failure> {
+        let gib = gib.min(available_gib() / 2);
         let fd = memfd_create("perf-warm-memory", MFdFlags::MFD_CLOEXEC)
             .map_err(io::Error::from)
             .doing("make a file in memory")?;
@@ -83,6 +86,12 @@ impl WarmMemory {
         }
         Ok(WarmMemory(file))
     }
+}
+
+fn available_gib() -> usize {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = field(&meminfo, "MemAvailable").and_then(|text| text.strip_suffix(" kB")?.parse::<usize>().ok());
+    kib.unwrap_or_default() >> 20
 }
 
 /// Where the scheduler groups processes by session, niceness only counts inside of one: the group must be as nice as its members.
