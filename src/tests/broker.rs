@@ -152,6 +152,14 @@ impl Broker {
     }
 }
 
+/// An empty directory for tests whose files outlive a broker. `name` is the test's alone.
+pub(crate) fn new_dir(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("ringmill-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).expect("a new directory");
+    dir
+}
+
 fn free_address() -> SocketAddr {
     let probe = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     probe.expect("loopback has a free port")

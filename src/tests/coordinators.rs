@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::broker::{Broker, is_control};
+use crate::broker::{Broker, is_control, new_dir};
 use crate::groups::{call, commit, fetch, find_coordinator, join_request, list, wait_until_loaded};
 use crate::raw::{Connection, decode};
 use crate::topics;
@@ -20,13 +20,6 @@ const NOT_COORDINATOR: i16 = ErrorCode::NotCoordinator as i16;
 const PARTITIONS: i32 = 8;
 /// A commit of somebody who is no member.
 const NOBODY: (&str, i32) = ("", -1);
-
-fn new_dir(name: &str) -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("ringmill-{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir).expect("a new directory");
-    dir
-}
 
 /// Two directories; the first holds the metadata.
 fn start(dir: &Path, more: &[&str]) -> Broker {

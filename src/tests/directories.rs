@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::broker::{Broker, is_control};
+use crate::broker::{Broker, is_control, new_dir};
 use crate::raw::{Connection, ask, decode};
 use wire::codec::Records;
 use wire::generated::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
@@ -30,13 +30,6 @@ fn start(dir: &Path, more: &[&str]) -> Broker {
     let dirs = format!("log.dirs={}", names.join(","));
     let metadata = format!("metadata.log.dir={}", names[0]);
     Broker::with(&[&[dirs.as_str(), &metadata, "ringmill.shards=2"][..], more].concat())
-}
-
-fn new_dir(name: &str) -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("ringmill-{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir).expect("a new directory");
-    dir
 }
 
 /// The partitions of topic `t` in a directory.

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::batches::{Batch, record};
-use crate::broker::{Broker, is_control};
+use crate::broker::{Broker, is_control, new_dir};
 use crate::raw::{self, Answer, Bytes, Connection};
 use crate::site;
 use crate::topics;
@@ -25,9 +25,7 @@ struct Site {
 
 impl Site {
     fn new(name: &str, partitions: i32, more: &[&str]) -> Self {
-        let dir = std::env::temp_dir().join(format!("ringmill-many-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).expect("a new directory");
+        let dir = new_dir(&format!("many-{name}"));
         let broker = start(&dir, more);
         let topic = topics::create(&broker, partitions);
         Self { dir, topic, broker }

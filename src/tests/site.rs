@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, new_dir};
 use crate::raw::{Connection, ask, decode};
 use crate::serving::fetch_request;
 use wire::codec::Records;
@@ -55,9 +55,7 @@ impl Site {
     }
 
     pub(crate) fn with(name: &str, more: &[&str]) -> Self {
-        let dir = std::env::temp_dir().join(format!("ringmill-site-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).expect("a new directory");
+        let dir = new_dir(&format!("site-{name}"));
         let more = more.iter().map(ToString::to_string).collect();
         let mut site = Self { dir, broker: None, more };
         site.start();
